@@ -1,0 +1,1 @@
+//! Training layers for Candle.

@@ -1,0 +1,2 @@
+//! The `cnc-train` command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Developer and data chores: `cargo xtask fetch`, `cargo xtask digits`.
+fn main() {}
