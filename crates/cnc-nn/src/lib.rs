@@ -1,1 +1,3 @@
 //! Training layers for Candle.
+
+pub mod ops;

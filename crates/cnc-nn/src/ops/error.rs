@@ -1,0 +1,88 @@
+//! What can be wrong with the arguments of an op.
+
+/// An argument that an op cannot work with, or a failure of Candle underneath.
+///
+/// Converts into [`candle_core::Error`], so that `?` works inside a Candle [`Module`](candle_core::Module).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpError {
+    /// A tensor has the wrong number of dimensions.
+    #[error("{op}: `{argument}` must have the shape {expected}, but has the shape {shape:?}")]
+    Rank {
+        /// The op.
+        op: &'static str,
+        /// The argument.
+        argument: &'static str,
+        /// Names of the dimensions.
+        expected: &'static str,
+        /// The shape that came.
+        shape: Vec<usize>,
+    },
+    /// Input and weight disagree about the number of input channels or features.
+    #[error("{op}: the input has {input} channels or features, but the weight is for {weight}")]
+    Channels {
+        /// The op.
+        op: &'static str,
+        /// Channels or features of the input.
+        input: usize,
+        /// Channels or features that the weight is made for.
+        weight: usize,
+    },
+    /// The bias does not have one value an output channel or feature.
+    #[error("{op}: the bias must have the shape [{expected}], one value an output, but has the shape {shape:?}")]
+    Bias {
+        /// The op.
+        op: &'static str,
+        /// Output channels or features.
+        expected: usize,
+        /// The shape that came.
+        shape: Vec<usize>,
+    },
+    /// The kernel or pooling window does not fit into the input once.
+    #[error(
+        "{op}: a kernel of {kernel_height} x {kernel_width} does not fit into an input of {height} x {width} (padding \
+         included): use larger images or a smaller kernel"
+    )]
+    KernelTooLarge {
+        /// The op.
+        op: &'static str,
+        /// Rows of the kernel.
+        kernel_height: usize,
+        /// Columns of the kernel.
+        kernel_width: usize,
+        /// Rows of the padded input.
+        height: usize,
+        /// Columns of the padded input.
+        width: usize,
+    },
+    /// A size that must be at least one is zero.
+    #[error("{op}: `{option}` is 0, but must be at least 1")]
+    Zero {
+        /// The op.
+        op: &'static str,
+        /// The option.
+        option: &'static str,
+    },
+    /// Padding of a pooling window by more than half of it: a window could then lie in the padding alone.
+    #[error("{op}: padding {padding} is more than half of the kernel {kernel}")]
+    Padding {
+        /// The op.
+        op: &'static str,
+        /// Padding on each side.
+        padding: usize,
+        /// Rows and columns of the window.
+        kernel: usize,
+    },
+    /// Candle failed: out of memory, device errors, mixed devices or data types.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl From<OpError> for candle_core::Error {
+    fn from(error: OpError) -> Self {
+        match error {
+            OpError::Candle(error) => error,
+            other => candle_core::Error::wrap(other),
+        }
+    }
+}

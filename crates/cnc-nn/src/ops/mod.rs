@@ -1,0 +1,41 @@
+//! Differentiable operations whose backward pass is exact, and quick on the CPU.
+//!
+//! Each op is one module in three parts: the *composed* form in plain Candle ops (it runs on every device and data
+//! type and is the oracle of the tests), the CPU kernel for `f32`, and the `CustomOp` that takes part in Candle's
+//! autograd. The function named like the module picks; nothing outside knows which one ran.
+//!
+//! Results do not depend on the number of threads: work is cut into blocks by the shapes alone and partial sums are
+//! added in the order of the blocks. The gradient of an input that nobody tracks is not computed.
+//!
+//! ```
+//! use candle_core::{Device, Tensor, Var};
+//! use cnc_nn::ops::conv_relu_pool::conv_relu_pool;
+//!
+//! let images = Tensor::ones((2, 3, 8, 8), candle_core::DType::F32, &Device::Cpu)?;
+//! let weight = Var::from_tensor(&Tensor::full(0.5f32, (4, 3, 3, 3), &Device::Cpu)?)?;
+//! let features = conv_relu_pool(&images, &weight, None, 2)?; // (2, 4, 3, 3)
+//! let gradients = features.sum_all()?.backward()?;
+//! assert!(gradients.get(&weight).is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod conv2d;
+pub mod conv_relu_pool;
+mod error;
+pub mod linear;
+pub mod pool;
+pub mod relu;
+
+pub use error::OpError;
+
+use candle_core::Tensor;
+
+/// One bias value an output, if there is a bias at all.
+fn check_bias(op: &'static str, bias: Option<&Tensor>, outputs: usize) -> Result<(), OpError> {
+    match bias {
+        Some(bias) if bias.dims() != [outputs] => {
+            Err(OpError::Bias { op, expected: outputs, shape: bias.dims().to_vec() })
+        }
+        _ => Ok(()),
+    }
+}

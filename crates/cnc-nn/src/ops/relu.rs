@@ -1,0 +1,22 @@
+//! Rectified linear unit: `max(x, 0)`, with the derivative 0 at 0 as in PyTorch (Candle's own says 1).
+
+use candle_core::Tensor;
+
+use super::OpError;
+
+/// `max(x, 0)`, element by element; NaN stays NaN. The gradient passes where the result is positive.
+///
+/// # Errors
+/// Only those of Candle.
+pub fn relu(x: &Tensor) -> Result<Tensor, OpError> {
+    composed(x)
+}
+
+/// [`relu`] in plain Candle ops.
+///
+/// # Errors
+/// Only those of Candle.
+pub fn composed(x: &Tensor) -> Result<Tensor, OpError> {
+    let zeros = x.zeros_like()?;
+    Ok(x.le(&zeros)?.where_cond(&zeros, x)?)
+}
