@@ -1,0 +1,74 @@
+//! Seeded draws of row indices.
+//!
+//! Written out here, and not taken from `rand`, because a run must be repeatable to the last bit on another platform
+//! and after an update of `rand`, which promises neither for its sequence functions. Only the generator's 32-bit
+//! words are used; ChaCha's are the same everywhere.
+
+use std::collections::BTreeMap;
+
+use rand::RngCore;
+
+use crate::error::{Error, Result};
+
+/// A uniform index below `bound`, without bias (Lemire 2019, "Fast random integer generation in an interval").
+/// A bound of 0 gives 0: callers refuse empty pools before.
+pub(crate) fn below<R: RngCore + ?Sized>(bound: u32, rng: &mut R) -> u32 {
+    if bound <= 1 {
+        return 0;
+    }
+    let unfair = bound.wrapping_neg() % bound;
+    loop {
+        let product = u64::from(rng.next_u32()) * u64::from(bound);
+        let (high, low) = ((product >> 32) as u32, product as u32);
+        if low >= unfair {
+            return high;
+        }
+    }
+}
+
+/// `amount` different indices below `len` (at most `len` of them) in random order. Time and memory grow with
+/// `amount` alone: a Fisher-Yates shuffle that stores only the places it touched.
+pub(crate) fn distinct<R: RngCore + ?Sized>(len: u32, amount: usize, rng: &mut R) -> Vec<u32> {
+    let mut moved = BTreeMap::new();
+    (0..len)
+        .take(amount)
+        .map(|place| {
+            let other = place + below(len - place, rng);
+            let here = moved.get(&place).copied().unwrap_or(place);
+            moved.insert(other, here).unwrap_or(other)
+        })
+        .collect()
+}
+
+/// `amount` indices below `len`: different ones where there are enough, else each drawn from all of them.
+pub(crate) fn indices<R: RngCore + ?Sized>(len: u32, amount: usize, rng: &mut R) -> Vec<u32> {
+    if len as usize >= amount { distinct(len, amount, rng) } else { (0..amount).map(|_| below(len, rng)).collect() }
+}
+
+/// All rows `0..rows` in random order.
+///
+/// ```
+/// use rand::SeedableRng;
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+/// let mut order = cnc_core::shuffled(5, &mut rng);
+/// order.sort_unstable();
+/// assert_eq!(order, [0, 1, 2, 3, 4]);
+/// ```
+pub fn shuffled<R: RngCore + ?Sized>(rows: u32, rng: &mut R) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..rows).collect();
+    for place in (1..rows).rev() {
+        order.swap(place as usize, below(place + 1, rng) as usize);
+    }
+    order
+}
+
+/// One epoch of plain batches: all rows `0..rows` in random order, cut into batches of `batch`; the last may be shorter.
+///
+/// # Errors
+/// [`Error::ZeroSize`] when `batch` is 0.
+pub fn shuffled_batches<R: RngCore + ?Sized>(rows: u32, batch: usize, rng: &mut R) -> Result<Vec<Vec<u32>>> {
+    if batch == 0 {
+        return Err(Error::ZeroSize { option: "batch" });
+    }
+    Ok(shuffled(rows, rng).chunks(batch).map(<[u32]>::to_vec).collect())
+}

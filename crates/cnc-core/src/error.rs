@@ -1,0 +1,139 @@
+//! The one error type of this crate.
+
+use crate::contrastive::SMALLEST_TEMPERATURE;
+
+/// What was wrong with an argument: which row, part, group or option, what was found and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The temperature of the contrastive loss is zero, negative, NaN, infinite or too small for 32-bit floats.
+    #[error(
+        "temperature must be a finite number of at least {SMALLEST_TEMPERATURE}, not {given} (the paper uses 0.05 to 0.1)"
+    )]
+    Temperature {
+        /// The value that was given.
+        given: f64,
+    },
+    /// A part of the contrastive batch that the loss cannot do without has no rows.
+    #[error("the contrastive loss has no {part} to work with: a batch needs at least one")]
+    EmptyPart {
+        /// Name of the part.
+        part: &'static str,
+    },
+    /// A tensor does not have the shape that it must have.
+    #[error("{what} must have shape {expected}, found {found:?}")]
+    Shape {
+        /// Name of the tensor.
+        what: &'static str,
+        /// The shape that was expected, in words.
+        expected: String,
+        /// The shape that was found.
+        found: Vec<usize>,
+    },
+    /// The loss of a batch without samples is undefined.
+    #[error("the batch has no samples: its cross-entropy is undefined")]
+    EmptyBatch,
+    /// Two columns that belong together differ in length.
+    #[error("{left_name} has {left} rows but {right_name} has {right}: both must describe the same samples")]
+    Lengths {
+        /// Name of the first column.
+        left_name: &'static str,
+        /// Its rows.
+        left: usize,
+        /// Name of the second column.
+        right_name: &'static str,
+        /// Its rows.
+        right: usize,
+    },
+    /// A class index is too large.
+    #[error("row {row} has {column} {value}, expected a class from 0 to {} ({classes} classes)", .classes.saturating_sub(1))]
+    ClassOutOfRange {
+        /// The row, from 0.
+        row: usize,
+        /// `label` or `prediction`.
+        column: &'static str,
+        /// The value found.
+        value: u32,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// Rows are numbered by `u32`.
+    #[error("{rows} samples are more than the {} that can be numbered", u32::MAX)]
+    TooManyRows {
+        /// Number of samples.
+        rows: usize,
+    },
+    /// There is nothing to slice.
+    #[error("there are no samples to slice")]
+    NoSamples,
+    /// All samples are of one class, so there is nothing to contrast them with.
+    #[error("all {samples} samples are of class {class}: contrastive learning needs at least two classes")]
+    OneClass {
+        /// The class.
+        class: u32,
+        /// Number of samples.
+        samples: usize,
+    },
+    /// No sample is predicted correctly, so no slice has anchors.
+    #[error(
+        "none of the {samples} samples is predicted as its own class, so no slice has an anchor: train the first stage longer"
+    )]
+    NoAnchors {
+        /// Number of samples.
+        samples: usize,
+    },
+    /// The slice has no anchors, so no contrastive batch can be drawn for it.
+    #[error("slice {slice} has no anchors; slices that can be drawn: {drawable:?}")]
+    SliceWithoutAnchors {
+        /// The slice that was asked for.
+        slice: u32,
+        /// The slices that can be drawn.
+        drawable: Vec<u32>,
+    },
+    /// The row that should lead a contrastive batch is not an anchor of its slice.
+    #[error("row {row} is not an anchor of slice {slice}")]
+    NotAnAnchor {
+        /// The row that was asked for.
+        row: u32,
+        /// The slice.
+        slice: u32,
+    },
+    /// A size that must be positive is zero.
+    #[error("{option} must be at least 1")]
+    ZeroSize {
+        /// The option.
+        option: &'static str,
+    },
+    /// A group lists a row that does not exist.
+    #[error("group {group} lists row {row}, but there are only {rows} rows")]
+    GroupRow {
+        /// Position of the group, from 0.
+        group: usize,
+        /// The row.
+        row: u32,
+        /// Number of rows.
+        rows: usize,
+    },
+    /// The predictions do not come in equal blocks, one block per image.
+    #[error("{predictions} predictions cannot be split into images of {per_image} versions each")]
+    Counterfactuals {
+        /// Number of predictions.
+        predictions: usize,
+        /// Versions of each image.
+        per_image: usize,
+    },
+    /// A result is NaN or infinite because its input was.
+    #[error("{what} of class {class} is not finite: the representations hold NaN or infinite values")]
+    NotFinite {
+        /// What was computed.
+        what: &'static str,
+        /// The class.
+        class: u32,
+    },
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// Result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,182 @@
+//! Group metrics, intervals and alignment.
+
+use candle_core::{Device, Tensor};
+use cnc_core::alignment::SAMPLES_PER_GROUP;
+use cnc_core::{Alignment, ClassGroup, CounterfactualFlips, Evaluation, Lengths, Proportion};
+use proptest::prelude::*;
+
+type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+fn close(found: Option<f64>, expected: f64, tolerance: f64) {
+    assert!(found.is_some_and(|found| (found - expected).abs() <= tolerance), "{found:?}, expected {expected}");
+}
+
+/// Groups of class 0 whose first `correct` of `count` rows are predicted right.
+fn evaluation_of(groups: &[(usize, usize)]) -> Evaluation {
+    let (mut predictions, mut rows) = (Vec::<u32>::new(), Vec::new());
+    for &(correct, count) in groups {
+        let start = predictions.len() as u32;
+        predictions.extend((0..count).map(|row| u32::from(row >= correct)));
+        rows.push((start..predictions.len() as u32).collect::<Vec<_>>());
+    }
+    Evaluation::new(&vec![0; predictions.len()], &predictions, &rows).expect("an evaluation")
+}
+
+#[test]
+fn the_three_averages_of_waterbirds_have_their_own_names() -> TestResult {
+    // Accuracies .99, .80, .60, .95 on a split of unequal groups.
+    let evaluation = evaluation_of(&[(198, 200), (160, 200), (60, 100), (95, 100)]);
+    let (worst, proportion) = evaluation.worst_group().ok_or("no worst group")?;
+    assert_eq!((worst, proportion), (2, Proportion { correct: 60, count: 100 }));
+    close(evaluation.adjusted_average(&[3498, 184, 56, 1057])?, 0.9693, 5e-5);
+    close(evaluation.group_mean(), 0.835, 1e-12);
+    close(evaluation.average().accuracy(), 513.0 / 600.0, 1e-12);
+    Ok(())
+}
+
+#[test]
+fn a_group_without_samples_takes_no_part_and_is_null() -> TestResult {
+    let evaluation = evaluation_of(&[(3, 4), (0, 0), (2, 2)]);
+    assert_eq!(evaluation.worst_group(), Some((0, Proportion { correct: 3, count: 4 })));
+    close(evaluation.group_mean(), 0.875, 1e-12);
+    close(evaluation.adjusted_average(&[1, 1000, 1])?, 0.875, 1e-12);
+    assert_eq!((evaluation.groups()[1].accuracy(), evaluation.groups()[1].wilson()), (None, None));
+    let json = serde_json::to_value((evaluation.groups()[1].accuracy(), &evaluation))?;
+    assert!(json[0].is_null());
+    assert_eq!(serde_json::from_value::<Evaluation>(json[1].clone())?, evaluation);
+    Ok(())
+}
+
+#[test]
+fn without_any_samples_there_is_no_figure() -> TestResult {
+    let evaluation = evaluation_of(&[(0, 0), (0, 0)]);
+    assert_eq!(evaluation.worst_group(), None);
+    assert_eq!(evaluation.worst_class(), None);
+    assert_eq!(evaluation.group_mean(), None);
+    assert_eq!(evaluation.average().accuracy(), None);
+    assert_eq!(evaluation.adjusted_average(&[1, 1])?, None);
+    assert_eq!(evaluation.only_prediction(), None);
+    Ok(())
+}
+
+#[test]
+fn the_first_of_equally_bad_groups_is_the_worst() {
+    assert_eq!(evaluation_of(&[(1, 1), (1, 2), (2, 4)]).worst_group().map(|(group, _)| group), Some(1));
+}
+
+#[test]
+fn groups_may_overlap_and_leave_rows_out() -> TestResult {
+    let evaluation = Evaluation::new(&[1, 1, 0, 0], &[1, 0, 0, 0], &[vec![0, 1], vec![1, 2]])?;
+    assert!(evaluation.groups_overlap());
+    assert_eq!(evaluation.groups(), [Proportion { correct: 1, count: 2 }; 2]);
+    assert_eq!(evaluation.average(), Proportion { correct: 3, count: 4 });
+    assert!(!Evaluation::new(&[1, 1], &[1, 0], &[vec![0], vec![1]])?.groups_overlap());
+    Ok(())
+}
+
+#[test]
+fn the_worst_class_needs_no_groups() -> TestResult {
+    let no_groups: [&[u32]; 0] = [];
+    let evaluation = Evaluation::new(&[0, 0, 4, 4], &[0, 0, 4, 0], &no_groups)?;
+    assert_eq!(evaluation.worst_class(), Some((4, Proportion { correct: 1, count: 2 })));
+    assert_eq!(evaluation.classes().len(), 2);
+    assert_eq!(evaluation.worst_group(), None);
+    Ok(())
+}
+
+#[test]
+fn a_model_that_predicts_one_class_only_is_noticed() {
+    assert_eq!(evaluation_of(&[(2, 2)]).only_prediction(), Some(0));
+    assert_eq!(evaluation_of(&[(1, 2)]).only_prediction(), None);
+}
+
+#[test]
+fn rows_and_lengths_that_do_not_fit_are_named() {
+    let error = Evaluation::new(&[0, 1], &[0, 1], &[vec![0], vec![1, 2]]).expect_err("an error");
+    assert_eq!(error.to_string(), "group 1 lists row 2, but there are only 2 rows");
+    let error = Evaluation::new(&[0], &[0, 1], &[vec![0]]).expect_err("an error");
+    assert!(error.to_string().starts_with("labels has 1 rows but predictions has 2"));
+    let error = evaluation_of(&[(1, 1)]).adjusted_average(&[1, 2]).expect_err("an error");
+    assert!(error.to_string().starts_with("groups has 1 rows but training counts has 2"));
+}
+
+#[test]
+fn wilson_intervals_equal_published_values() -> TestResult {
+    // Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I (score method).
+    for (correct, count, low, high) in
+        [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)]
+    {
+        let interval = Proportion { correct, count }.wilson().ok_or("no interval")?;
+        close(Some(interval.low), low, 5e-5);
+        close(Some(interval.high), high, 5e-5);
+    }
+    assert_eq!(Proportion { correct: 20, count: 20 }.wilson().ok_or("no interval")?.high, 1.0);
+    Ok(())
+}
+
+#[test]
+fn an_image_flips_when_any_of_its_versions_is_predicted_differently() -> TestResult {
+    let flips = CounterfactualFlips::count(&[1, 1, 1, 2, 0, 2], 3)?;
+    assert_eq!((flips.flipped, flips.images, flips.rate()), (1, 2, Some(0.5)));
+    assert!(flips.wilson().is_some());
+    assert_eq!(CounterfactualFlips::count(&[], 3)?.rate(), None);
+    assert_eq!(CounterfactualFlips::count(&[4, 2], 1)?.rate(), Some(0.0));
+    let error = CounterfactualFlips::count(&[1, 1, 1, 1], 3).expect_err("an error");
+    assert_eq!(error.to_string(), "4 predictions cannot be split into images of 3 versions each");
+    assert!(CounterfactualFlips::count(&[1], 0).is_err());
+    Ok(())
+}
+
+#[test]
+fn alignment_compares_groups_of_a_class_and_not_classes() -> TestResult {
+    let representations = Tensor::new(&[[0f32, 0.0], [0.0, 2.0], [4.0, 0.0], [100.0, 0.0]], &Device::Cpu)?;
+    let group = |class, rows| ClassGroup { class, rows };
+    let groups = [group(0, &[0][..]), group(0, &[1]), group(0, &[2]), group(0, &[]), group(1, &[3])];
+    let alignment = Alignment::measure(&representations, &groups, Lengths::Raw)?;
+    assert_eq!(alignment.classes().len(), 1, "class 1 has one group only");
+    // Distances 2, 4 and the root of 20.
+    close(alignment.mean(), (2.0 + 4.0 + 20f64.sqrt()) / 3.0, 1e-12);
+    close(alignment.worst().map(|class| class.largest), 20f64.sqrt(), 1e-12);
+
+    let unit = Alignment::measure(&representations, &[group(0, &[1]), group(0, &[2])], Lengths::Unit)?;
+    close(unit.mean(), 2f64.sqrt(), 1e-12);
+    Ok(())
+}
+
+#[test]
+fn alignment_has_no_figure_without_two_groups_and_refuses_nan() -> TestResult {
+    let representations = Tensor::new(&[[f32::NAN], [1.0]], &Device::Cpu)?;
+    let one = [ClassGroup { class: 0, rows: &[1] }];
+    assert_eq!(Alignment::measure(&representations, &one, Lengths::Raw)?.mean(), None);
+    for lengths in [Lengths::Raw, Lengths::Unit] {
+        let two = [ClassGroup { class: 3, rows: &[0] }, ClassGroup { class: 3, rows: &[1] }];
+        let error = Alignment::measure(&representations, &two, lengths).expect_err("an error").to_string();
+        assert!(error.starts_with("alignment loss of class 3 is not finite"), "{error}");
+    }
+    let error = Alignment::measure(&representations, &[ClassGroup { class: 0, rows: &[2] }], Lengths::Raw);
+    assert!(error.is_err_and(|error| error.to_string() == "group 0 lists row 2, but there are only 2 rows"));
+    Ok(())
+}
+
+#[test]
+fn large_groups_are_sampled_evenly_and_the_same_way_every_time() -> TestResult {
+    let rows: Vec<f32> = (0..4000).map(|row| row as f32).collect();
+    let representations = Tensor::from_vec(rows, (4000, 1), &Device::Cpu)?;
+    let (many, one): (Vec<u32>, Vec<u32>) = ((0..3999).collect(), vec![0]);
+    assert!(many.len() > SAMPLES_PER_GROUP);
+    let groups = [ClassGroup { class: 0, rows: &many }, ClassGroup { class: 0, rows: &one }];
+    let found = Alignment::measure(&representations, &groups, Lengths::Raw)?;
+    close(found.mean(), 1999.0, 5.0);
+    assert_eq!(found, Alignment::measure(&representations, &groups, Lengths::Raw)?);
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn intervals_hold_their_accuracy_and_stay_inside(count in 1usize..5000, share in 0.0f64..=1.0) {
+        let proportion = Proportion { correct: (count as f64 * share) as usize, count };
+        let (accuracy, interval) = (proportion.accuracy().expect("an accuracy"), proportion.wilson().expect("one"));
+        prop_assert!(0.0 <= interval.low && interval.low <= accuracy + 1e-12);
+        prop_assert!(accuracy - 1e-12 <= interval.high && interval.high <= 1.0);
+    }
+}
