@@ -1,14 +1,14 @@
 //! The alignment loss: how far apart a class' groups lie in the space of representations.
 //!
 //! For groups g = (y, a) and g' = (y, a') of one class, the mean Euclidean distance between their representations
-//! (Zhang et al. 2022, equation 1):
+//! (Zhang et al. 2022, arXiv 2203.01517):
 //!
 //! ```text
 //! L_align(g, g') = 1 / (|g| |g'|) · Σ_{x in g} Σ_{x' in g'} ‖ f(x) - f(x') ‖₂
 //! ```
 //!
-//! The gap between a class' worst-group and average loss is bounded by its largest value over pairs of groups
-//! (theorem 3.1). A figure for reports: it takes no part in training, and carries no gradient.
+//! The paper bounds the gap between a class' worst-group and average loss by its largest value over pairs of groups.
+//! A figure for reports: it takes no part in training, and carries no gradient.
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 //! A contrastive batch has four parts: *anchors* A (predicted right), *positives* P (same class, predicted as another:
 //! other spurious attribute), *negatives* N (other class, same prediction: same spurious attribute) and *easy
 //! negatives* E (which are to the first positive what the negatives are to the anchor). With `sim` the cosine and τ the
-//! temperature, equations 5 and 6 of Zhang et al., "Correct-N-Contrast", ICML 2022 (arXiv 2203.01517):
+//! temperature, the supervised contrastive loss of Zhang et al., "Correct-N-Contrast", ICML 2022 (arXiv 2203.01517) is
 //!
 //! ```text
 //! side(x; pos, neg) = mean over p in pos of  -log( e^{sim(x,p)/τ} / ( Σ_{p'} e^{sim(x,p')/τ} + Σ_n e^{sim(x,n)/τ} ) )

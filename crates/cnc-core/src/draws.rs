@@ -72,3 +72,50 @@ pub fn shuffled_batches<R: RngCore + ?Sized>(rows: u32, batch: usize, rng: &mut 
     }
     Ok(shuffled(rows, rng).chunks(batch).map(<[u32]>::to_vec).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    /// How often each outcome comes up; 6,000 draws of 6 outcomes make 1,000 each, with a standard deviation of 29.
+    fn frequencies(mut draw: impl FnMut(&mut ChaCha8Rng) -> Vec<u32>) -> BTreeMap<Vec<u32>, u32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let mut counts = BTreeMap::new();
+        for _ in 0..6000 {
+            *counts.entry(draw(&mut rng)).or_default() += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn every_order_and_every_selection_is_equally_likely() {
+        let orders = frequencies(|rng| shuffled(3, rng));
+        let pairs = frequencies(|rng| distinct(3, 2, rng));
+        let singles = frequencies(|rng| vec![below(6, rng)]);
+        for counts in [orders, pairs, singles] {
+            assert_eq!(counts.len(), 6);
+            assert!(counts.values().all(|count| (880..1120).contains(count)), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn distinct_indices_are_distinct_up_to_the_whole_pool() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for (len, amount, expected) in [(5, 3, 3), (5, 5, 5), (5, 9, 5), (0, 2, 0), (u32::MAX, 100, 100)] {
+            let mut drawn = distinct(len, amount, &mut rng);
+            drawn.sort_unstable();
+            drawn.dedup();
+            assert_eq!(drawn.len(), expected);
+            assert!(drawn.iter().all(|at| *at < len));
+        }
+    }
+
+    #[test]
+    fn more_indices_than_there_are_come_with_replacement() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        assert_eq!(indices(1, 3, &mut rng), [0, 0, 0]);
+        assert_eq!(indices(2, 50, &mut rng).len(), 50);
+    }
+}

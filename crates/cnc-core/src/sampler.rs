@@ -1,6 +1,6 @@
 //! Contrastive batches.
 //!
-//! A contrastive batch belongs to an anchor of class s in slice s. Of M rows each (Zhang et al. 2022, algorithm 2):
+//! A contrastive batch belongs to an anchor of class s in slice s. Of M rows each (Zhang et al. 2022, arXiv 2203.01517):
 //!
 //! - *anchors*: the anchor itself, then other anchors of the slice;
 //! - *positives* of class s;
@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rand::RngCore;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::draws::{below, distinct, indices, shuffled};
 use crate::error::{Error, Result};
@@ -246,7 +246,7 @@ fn small_pools(slices: &Slices, drawable: &[u32], per_part: usize) -> Vec<SmallP
 }
 
 /// The role of a row in a contrastive batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Anchors of a slice.
@@ -258,7 +258,7 @@ pub enum Role {
 }
 
 /// A pool with fewer rows than a part: it is drawn from with replacement. [`Display`](fmt::Display) gives the sentence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SmallPool {
     /// The slice, or for positives the class.
     pub slice: u32,

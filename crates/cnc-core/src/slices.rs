@@ -1,7 +1,7 @@
 //! Slices of the training set by what a first, biased model predicts.
 //!
 //! A model trained plainly leans on the spurious attribute, so its predictions stand in for that attribute. Slice s
-//! holds the samples predicted as s (Zhang et al. 2022, section 4.1):
+//! holds the samples predicted as s (Zhang et al. 2022, arXiv 2203.01517):
 //!
 //! - *anchors* of slice s: samples of the slice that are of class s;
 //! - *negatives* of slice s: samples of the slice that are of another class (other class, same attribute);
@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -272,7 +272,7 @@ impl<'a> From<&'a [u32]> for Pool<'a> {
 }
 
 /// How many samples a slice, and the class of the same index, has in each role, before any fall-back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SliceCounts {
     /// The slice, and the class.
     pub slice: u32,
@@ -301,7 +301,7 @@ impl fmt::Display for SliceCounts {
 }
 
 /// A deviation from the plain definitions that a log should tell of; [`Display`](fmt::Display) gives the sentence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fallback {

@@ -134,6 +134,15 @@ fn a_representation_of_zeros_has_cosine_zero_and_takes_no_gradient() -> TestResu
 }
 
 #[test]
+fn a_representation_that_is_nan_gives_a_loss_that_is_nan() -> TestResult {
+    for broken in [f32::NAN, f32::INFINITY] {
+        let parts = parts(&[EAST, [broken, 0.0]], &[EAST], &[WEST], &[WEST]);
+        assert!(value(&loss(0.1, Sides::Two, Contrast::Dense), &parts)?.is_nan());
+    }
+    Ok(())
+}
+
+#[test]
 fn half_precision_is_computed_in_single_precision() -> TestResult {
     let full = parts(&[EAST], &[EAST, NORTH], &[WEST], &[WEST]);
     let half = |tensor: &Tensor| tensor.to_dtype(DType::BF16);

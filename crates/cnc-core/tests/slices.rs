@@ -118,6 +118,8 @@ fn counts_and_fallbacks_serialise() {
             r#"[{"kind":"class_without_errors","class":0,"positives":2},{"kind":"slice_without_errors","slice":1,"negatives":2}]]"#
         )
     );
+    let read: (Vec<SliceCounts>, Vec<Fallback>) = serde_json::from_str(&json).expect("what was written");
+    assert_eq!((&read.0[..], &read.1[..]), (&slices.counts()[..], slices.fallbacks()));
 }
 
 proptest! {
