@@ -1,1 +1,21 @@
-//! Datasets.
+#![doc = include_str!("../README.md")]
+
+pub mod builtin;
+pub mod colour;
+mod dataset;
+mod error;
+mod hub;
+pub mod image;
+mod loader;
+pub mod manifest;
+mod pixels;
+mod rows;
+mod seeded;
+pub mod strict_toml;
+pub mod table;
+
+pub use dataset::{Augment, Batch, Dataset, Group, Inputs, OpenOptions, Split};
+pub use error::DataError;
+pub use hub::{HubCache, NotCached};
+pub use loader::{Draw, Prefetch, prefetch};
+pub use manifest::{HubFile, Manifest, SplitName};

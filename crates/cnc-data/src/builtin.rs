@@ -1,0 +1,51 @@
+//! The datasets compiled into the program: manifests and recipes, and of `digits` the data too, so that an installed
+//! program needs no checkout.
+
+/// A dataset folder inside the program.
+#[derive(Debug)]
+pub(crate) struct BuiltIn {
+    pub(crate) name: &'static str,
+    pub(crate) manifest: &'static str,
+    pub(crate) recipe: &'static str,
+    /// Data files by their name in the folder.
+    pub(crate) files: &'static [(&'static str, &'static [u8])],
+}
+
+static BUILT_IN: [BuiltIn; 2] = [
+    BuiltIn {
+        name: "digits",
+        manifest: include_str!("../../../datasets/digits/dataset.toml"),
+        recipe: include_str!("../../../datasets/digits/recipe.toml"),
+        files: &[
+            ("train.parquet", include_bytes!("../../../datasets/digits/train.parquet")),
+            ("test.parquet", include_bytes!("../../../datasets/digits/test.parquet")),
+        ],
+    },
+    BuiltIn {
+        name: "cmnist",
+        manifest: include_str!("../../../datasets/cmnist/dataset.toml"),
+        recipe: include_str!("../../../datasets/cmnist/recipe.toml"),
+        files: &[],
+    },
+];
+
+/// The names of all built-in datasets.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|dataset| dataset.name)
+}
+
+/// The text of a built-in dataset's recipe.toml.
+#[must_use]
+pub fn recipe(name: &str) -> Option<&'static str> {
+    find(name).map(|dataset| dataset.recipe)
+}
+
+/// The text of a built-in dataset's dataset.toml.
+#[must_use]
+pub fn manifest(name: &str) -> Option<&'static str> {
+    find(name).map(|dataset| dataset.manifest)
+}
+
+pub(crate) fn find(name: &str) -> Option<&'static BuiltIn> {
+    BUILT_IN.iter().find(|dataset| dataset.name == name)
+}

@@ -1,0 +1,102 @@
+//! The one error type of this crate: every message names the file, row, column or key, and what to do.
+
+use std::path::PathBuf;
+
+use crate::strict_toml::StrictTomlError;
+
+/// Everything that can go wrong between a manifest and a batch.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// Neither a built-in dataset nor a manifest file.
+    #[error(
+        "there is no dataset `{name}`: did you mean `{nearest}`? Built in: {known}; or give the path of a dataset.toml"
+    )]
+    UnknownDataset {
+        /// What was asked for.
+        name: String,
+        /// The built-in name that looks most like it.
+        nearest: String,
+        /// All built-in names.
+        known: String,
+    },
+    /// A manifest that is not well-formed: syntax, an unknown key, a value of the wrong type.
+    #[error(transparent)]
+    Toml(#[from] StrictTomlError),
+    /// A well-formed manifest that makes no sense.
+    #[error("{file}: {key}: {problem}")]
+    Manifest {
+        /// The manifest.
+        file: String,
+        /// The key at fault, as a dotted path.
+        key: String,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
+    /// A file of a hub repository that is not in the local cache.
+    #[error("{file} of {repository} is not on this machine ({problem}); fetch it with\n    {command}")]
+    NotFetched {
+        /// Path inside the repository.
+        file: String,
+        /// The hub repository, `owner/name`.
+        repository: String,
+        /// What was found instead.
+        problem: String,
+        /// The command that brings it.
+        command: String,
+    },
+    /// A data file that cannot be opened or is not what it should be.
+    #[error("{file}: {problem}")]
+    File {
+        /// The data file.
+        file: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A row with a bad cell. Rows count from 0, as pandas and pyarrow count them.
+    #[error("{file}: row {row}: column `{column}`: {problem}")]
+    Row {
+        /// The data file.
+        file: String,
+        /// The row inside that file.
+        row: usize,
+        /// The column.
+        column: String,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
+    /// A split that cannot be used as it is.
+    #[error("{file}: split `{split}` {problem}")]
+    Split {
+        /// The manifest.
+        file: String,
+        /// `train`, `validation` or `test`.
+        split: &'static str,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A batch was asked for with a row that the split does not have, or without any row.
+    #[error("split `{split}` has {len} rows: a batch of {problem} cannot be made")]
+    Batch {
+        /// The split.
+        split: &'static str,
+        /// Its number of rows.
+        len: usize,
+        /// The rows asked for.
+        problem: String,
+    },
+    /// The file system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The thread that prepares batches could not start, or ended before its draws did.
+    #[error("the loader's thread stopped before the last batch: {0}")]
+    Loader(String),
+    /// A tensor could not be made.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}

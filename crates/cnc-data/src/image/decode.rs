@@ -1,0 +1,131 @@
+//! Decoding by content, with limits: a name's extension is not believed, and a file that claims a huge size is refused
+//! before its pixels are allocated.
+//!
+//! Grey becomes RGB by repetition, 16 bits become 8 by rounding, transparency is dropped, and orientation tags are not
+//! applied: what Pillow's `convert("RGB")` does.
+
+use std::io::Cursor;
+
+use image::{ImageReader, Limits};
+
+use super::Picture;
+
+/// Width times height of the largest image read: 256 MiB as 8-bit RGBA.
+pub const MAX_PIXELS: u64 = 1 << 26;
+/// What the decoder may allocate: [`MAX_PIXELS`] with four channels of 16 bits.
+const MAX_ALLOC: u64 = MAX_PIXELS * 8;
+
+/// Decodes PNG or JPEG into RGB. The error is for the end of a sentence that names the file.
+///
+/// # Errors
+/// Not an image, cut short, damaged, or more than [`MAX_PIXELS`] pixels.
+pub fn decode(bytes: &[u8]) -> Result<Picture, String> {
+    let reader = || {
+        let mut reader = ImageReader::new(Cursor::new(bytes))
+            .with_guessed_format()
+            .map_err(|e| format!("the image cannot be read: {e}"))?;
+        if reader.format().is_none() {
+            return Err(format!("not a PNG or JPEG image ({} bytes, starting with {})", bytes.len(), start(bytes)));
+        }
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MAX_ALLOC);
+        reader.limits(limits);
+        Ok(reader)
+    };
+    let (width, height) = reader()?.into_dimensions().map_err(|e| damaged(bytes, &e))?;
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(format!("the image claims {width} x {height} pixels; at most {MAX_PIXELS} in all are read"));
+    }
+    let image = reader()?.decode().map_err(|e| damaged(bytes, &e))?.into_rgb8();
+    Ok(Picture { width, height, pixels: image.into_raw() })
+}
+
+fn damaged(bytes: &[u8], error: &image::ImageError) -> String {
+    format!("the image does not decode ({} bytes): {error}", bytes.len())
+}
+
+/// The first bytes, as text where they are text, so that an HTML page is seen for what it is.
+fn start(bytes: &[u8]) -> String {
+    let head = bytes.get(..16).unwrap_or(bytes);
+    match std::str::from_utf8(head) {
+        Ok(text) => format!("{text:?}"),
+        Err(_) => format!("{head:02x?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA};
+
+    use super::*;
+
+    fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.into().write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn grey_becomes_rgb_by_repetition() {
+        let bytes = encoded(GrayImage::from_raw(2, 1, vec![7, 200]).unwrap(), ImageFormat::Png);
+        assert_eq!(decode(&bytes).unwrap(), Picture { width: 2, height: 1, pixels: vec![7, 7, 7, 200, 200, 200] });
+    }
+
+    #[test]
+    fn sixteen_bits_become_eight_by_rounding() {
+        let values = vec![0_u16, 257, 385, 386, 32_768, 65_535];
+        let image: ImageBuffer<Luma<u16>, _> = ImageBuffer::from_raw(6, 1, values.clone()).unwrap();
+        let picture = decode(&encoded(image, ImageFormat::Png)).unwrap();
+        for (pixel, value) in picture.pixels.chunks(3).zip(values) {
+            assert_eq!(pixel, [(f64::from(value) / 257.0).round() as u8; 3]);
+        }
+    }
+
+    #[test]
+    fn transparency_is_dropped() {
+        let image: ImageBuffer<LumaA<u8>, _> = ImageBuffer::from_raw(1, 1, vec![90, 0]).unwrap();
+        assert_eq!(decode(&encoded(image, ImageFormat::Png)).unwrap().pixels, [90, 90, 90]);
+    }
+
+    #[test]
+    fn the_content_decides_about_the_format() {
+        let image = GrayImage::from_pixel(8, 8, Luma([128]));
+        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
+            let picture = decode(&encoded(image.clone(), format)).unwrap();
+            assert_eq!((picture.width, picture.height), (8, 8));
+        }
+    }
+
+    #[test]
+    fn an_image_cut_short_is_an_error_at_every_length() {
+        let bytes = encoded(GrayImage::from_fn(16, 16, |x, y| Luma([(x * 16 + y) as u8])), ImageFormat::Png);
+        // The last 12 bytes are the empty end marker.
+        for length in 0..bytes.len() - 12 {
+            assert!(decode(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn text_is_named_as_what_it_is() {
+        let message = decode(b"<!DOCTYPE html><html>").unwrap_err();
+        assert!(message.contains("not a PNG or JPEG") && message.contains("<!DOCTYPE html>"), "{message}");
+    }
+
+    #[test]
+    fn a_header_that_claims_a_huge_image_is_refused_before_anything_is_allocated() {
+        let mut bytes = encoded(GrayImage::new(1, 1), ImageFormat::Png);
+        // IHDR: width at 16, height at 20, checksum of type and data at 29.
+        bytes[16..20].copy_from_slice(&100_000_u32.to_be_bytes());
+        bytes[20..24].copy_from_slice(&100_000_u32.to_be_bytes());
+        let checksum = crc32(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
+        let message = decode(&bytes).unwrap_err();
+        assert!(message.contains("100000 x 100000"), "{message}");
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(u32::MAX, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        })
+    }
+}

@@ -1,0 +1,292 @@
+//! From what is written to what is meant: every rule that one manifest alone can break.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use super::{Attribute, Colouring, Folder, Labels, Manifest, Origin, Source, SplitName, SplitRule, Splits, raw};
+use crate::DataError;
+use crate::colour::Correlation;
+use crate::image::transform::Transform;
+use crate::table::Cell;
+
+/// Larger sides are a typing mistake: 4096 x 4096 x 3 bytes are 48 MiB an image.
+const MAX_SIDE: u32 = 4096;
+
+/// A key and what is wrong with it.
+struct Fault {
+    key: String,
+    problem: String,
+}
+
+fn fault(key: impl Into<String>, problem: impl Into<String>) -> Fault {
+    Fault { key: key.into(), problem: problem.into() }
+}
+
+impl raw::Manifest {
+    pub(super) fn check(self, file: String, folder: Folder) -> Result<Manifest, DataError> {
+        let raw::Kind::Image = self.kind;
+        match self.checked(&file, folder) {
+            Ok(manifest) => Ok(manifest),
+            Err(Fault { key, problem }) => Err(DataError::Manifest { file, key, problem }),
+        }
+    }
+
+    fn checked(self, file: &str, folder: Folder) -> Result<Manifest, Fault> {
+        name(&self.name)?;
+        let source = match self.source {
+            None => Source::Beside,
+            Some(source) => hub(source)?,
+        };
+        if self.class.names.len() < 2 {
+            return Err(fault("class.names", "a classifier needs at least two classes"));
+        }
+        let class = labels(self.class, "class")?;
+        let attribute = match (self.attribute, self.colour) {
+            (None, None) => Attribute::None,
+            (Some(column), None) => Attribute::Column(labels(column, "attribute")?),
+            (None, Some(colour)) => Attribute::Colour(colouring(colour, class.names.len())?),
+            (Some(_), Some(_)) => {
+                let problem = "the attribute is either in a column, [attribute], or made, [colour]: remove one of them";
+                return Err(fault("colour", problem));
+            }
+        };
+        Ok(Manifest {
+            file: file.to_string(),
+            folder,
+            name: self.name,
+            seed: self.seed,
+            splits: splits(self.splits, &source)?,
+            source,
+            input: self.input.column,
+            class,
+            attribute,
+            transform: transform(&self.transform)?,
+        })
+    }
+}
+
+fn name(name: &str) -> Result<(), Fault> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(fault("name", format!("{name:?} will name folders: letters, digits, `-` and `_` only")));
+    }
+    Ok(())
+}
+
+fn hub(source: raw::Source) -> Result<Source, Fault> {
+    let parts: Vec<&str> = source.hub.split('/').collect();
+    let is_part = |part: &&str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    if parts.len() != 2 || !parts.iter().all(is_part) {
+        return Err(fault("source.hub", format!("{:?} is not the name of a repository: `owner/name`", source.hub)));
+    }
+    inside("source.revision", &source.revision)?;
+    Ok(Source::Hub { repository: source.hub, revision: source.revision })
+}
+
+/// Refuses a path that leaves the folder it is meant to be in.
+fn inside(key: &str, path: &str) -> Result<(), Fault> {
+    let stays = |component| matches!(component, Component::Normal(_));
+    if path.is_empty() || !Path::new(path).components().all(stays) {
+        return Err(fault(key, format!("{path:?} must be a plain relative path, without `..`")));
+    }
+    Ok(())
+}
+
+fn labels(raw: raw::Labels, section: &str) -> Result<Labels, Fault> {
+    unique_names(&raw.names, &format!("{section}.names"))?;
+    let key = format!("{section}.values");
+    let mut values = BTreeMap::new();
+    let listed = raw.values.is_some();
+    match raw.values {
+        None => {
+            for (index, name) in (0..).zip(&raw.names) {
+                values.insert(Cell::Integer(i64::from(index)), index);
+                values.insert(Cell::Text(name.clone()), index);
+            }
+        }
+        Some(lists) => {
+            if lists.len() != raw.names.len() {
+                let problem = format!("{} entries for {} names: one for each is needed", lists.len(), raw.names.len());
+                return Err(fault(key, problem));
+            }
+            for (index, list) in (0..).zip(lists) {
+                for cell in cells(list, &key)? {
+                    let shown = cell.to_string();
+                    if values.insert(cell, index).is_some() {
+                        return Err(fault(key, format!("{shown} stands twice: each value belongs to one name")));
+                    }
+                }
+            }
+        }
+    }
+    Ok(Labels { column: raw.column, names: raw.names, values, listed })
+}
+
+/// One cell, or a list of them.
+fn cells(value: toml::Value, key: &str) -> Result<Vec<Cell>, Fault> {
+    let cell = |value| match value {
+        toml::Value::Integer(value) => Ok(Cell::Integer(value)),
+        toml::Value::Boolean(value) => Ok(Cell::Integer(i64::from(value))),
+        toml::Value::String(value) => Ok(Cell::Text(value)),
+        other => Err(fault(key, format!("{other} has the wrong type: a whole number, text, true or false is needed"))),
+    };
+    match value {
+        toml::Value::Array(list) if list.is_empty() => Err(fault(key, "an empty list matches no row")),
+        toml::Value::Array(list) => list.into_iter().map(cell).collect(),
+        single => Ok(vec![cell(single)?]),
+    }
+}
+
+fn unique_names(names: &[String], key: &str) -> Result<(), Fault> {
+    if names.is_empty() {
+        return Err(fault(key, "at least one name is needed"));
+    }
+    for (i, name) in names.iter().enumerate() {
+        if name.trim().is_empty() || names.iter().take(i).any(|earlier| earlier == name) {
+            return Err(fault(key, format!("{name:?} is empty or stands twice: each name must tell its value apart")));
+        }
+    }
+    Ok(())
+}
+
+fn colouring(raw: raw::Colour, classes: usize) -> Result<Colouring, Fault> {
+    unique_names(&raw.names, "colour.names")?;
+    if raw.names.len() != classes {
+        let problem = format!("{} colours for {classes} classes: colour = class needs as many", raw.names.len());
+        return Err(fault("colour.names", problem));
+    }
+    if raw.rgb.len() != raw.names.len() {
+        let problem = format!("{} entries for {} names: one for each is needed", raw.rgb.len(), raw.names.len());
+        return Err(fault("colour.rgb", problem));
+    }
+    if !(0.0..=1.0).contains(&raw.probability) {
+        return Err(fault("colour.probability", format!("{} is not between 0 and 1", raw.probability)));
+    }
+    let rgb = raw.rgb.iter().map(|text| hex(text)).collect::<Result<_, _>>()?;
+    Ok(Colouring {
+        names: raw.names,
+        rgb,
+        threshold: raw.threshold,
+        train: Correlation { probability: raw.probability },
+        validation: raw.validation,
+        test: raw.test,
+    })
+}
+
+fn hex(text: &str) -> Result<[u8; 3], Fault> {
+    let wrong = || fault("colour.rgb", format!("{text:?} is not a colour: `#rrggbb` is needed, as in \"#ff8000\""));
+    let digits = text.strip_prefix('#').ok_or_else(wrong)?;
+    if digits.len() != 6 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let value = u32::from_str_radix(digits, 16).map_err(|_| wrong())?;
+    let [_, red, green, blue] = value.to_be_bytes();
+    Ok([red, green, blue])
+}
+
+fn splits(raw: raw::Splits, source: &Source) -> Result<Splits, Fault> {
+    if raw.column.is_some() != raw.files.is_some() {
+        return Err(fault(
+            "splits",
+            "`column` and `files` go together: the files, and their column that names the split",
+        ));
+    }
+    let by_column = raw.column.is_some();
+    let rules = [
+        rule(raw.train, SplitName::Train, by_column)?,
+        rule(raw.validation, SplitName::Validation, by_column)?,
+        rule(raw.test, SplitName::Test, by_column)?,
+    ];
+    let splits = Splits { column: raw.column, files: raw.files.unwrap_or_default(), rules };
+    let mut seen_files: Vec<&String> = Vec::new();
+    let mut seen_values: Vec<&Cell> = Vec::new();
+    let mut fractions = BTreeMap::new();
+    for split in SplitName::ALL {
+        let key = format!("splits.{split}");
+        match &splits.rule(split).from {
+            Origin::Files(files) => seen_files.extend(files),
+            Origin::Values(values) => seen_values.extend(values),
+            Origin::Fraction { of, fraction } => {
+                if matches!(splits.rule(*of).from, Origin::Fraction { .. }) {
+                    return Err(fault(key, format!("is a fraction of `{of}`, which is a fraction itself")));
+                }
+                let taken = fractions.entry(*of).or_insert(0.0);
+                *taken += fraction;
+                if *taken >= 1.0 {
+                    return Err(fault(key, format!("the fractions of `{of}` leave nothing of it")));
+                }
+            }
+        }
+    }
+    seen_files.extend(&splits.files);
+    for (i, file) in seen_files.iter().enumerate() {
+        if seen_files.iter().take(i).any(|earlier| earlier == file) {
+            return Err(fault("splits", format!("the file {file} stands twice: its rows would be in two places")));
+        }
+        if let Source::Hub { .. } = source {
+            inside("splits", file)?;
+        }
+    }
+    for (i, value) in seen_values.iter().enumerate() {
+        if seen_values.iter().take(i).any(|earlier| earlier == value) {
+            return Err(fault("splits", format!("the value {value} stands twice: its rows would be in two places")));
+        }
+    }
+    Ok(splits)
+}
+
+fn rule(raw: raw::Split, split: SplitName, by_column: bool) -> Result<SplitRule, Fault> {
+    let key = format!("splits.{split}");
+    let from = match (raw.files, raw.values, raw.of, raw.fraction) {
+        (Some(files), None, None, None) if files.is_empty() => {
+            return Err(fault(key, "has an empty list of files: a split without rows"));
+        }
+        (Some(files), None, None, None) => Origin::Files(files),
+        (None, Some(_), None, None) if !by_column => {
+            return Err(fault(key, "has `values`, but [splits] names no `column` that holds them"));
+        }
+        (None, Some(values), None, None) => {
+            Origin::Values(cells(toml::Value::Array(values), &format!("{key}.values"))?)
+        }
+        (None, None, Some(of), Some(fraction)) => {
+            if !(fraction > 0.0 && fraction < 1.0) {
+                return Err(fault(format!("{key}.fraction"), format!("{fraction} is not between 0 and 1")));
+            }
+            if of == split {
+                return Err(fault(format!("{key}.of"), "a split cannot be a fraction of itself"));
+            }
+            Origin::Fraction { of, fraction }
+        }
+        _ => {
+            let problem = "needs exactly one of: `files`; `values` of the splits' column; `of` with `fraction`";
+            return Err(fault(key, problem));
+        }
+    };
+    Ok(SplitRule { from, rows: raw.rows })
+}
+
+fn transform(raw: &raw::Transform) -> Result<Transform, Fault> {
+    for (key, side) in [("transform.resize", raw.resize), ("transform.crop", raw.crop)] {
+        if side.is_some_and(|side| side == 0 || side > MAX_SIDE) {
+            return Err(fault(key, format!("must be between 1 and {MAX_SIDE} pixels")));
+        }
+    }
+    if let (Some(resize), Some(crop)) = (raw.resize, raw.crop)
+        && crop > resize
+    {
+        return Err(fault("transform.crop", format!("{crop} is larger than `resize`, {resize}")));
+    }
+    let mean = raw.mean.unwrap_or([0.5; 3]);
+    let std = raw.std.unwrap_or([0.5; 3]);
+    if !mean.iter().all(|mean| mean.is_finite()) {
+        return Err(fault("transform.mean", "must be three finite numbers"));
+    }
+    if !std.iter().all(|std| std.is_finite() && *std > 0.0) {
+        return Err(fault("transform.std", "must be three numbers greater than 0"));
+    }
+    Ok(Transform { resize: raw.resize, crop: raw.crop, mean, std })
+}

@@ -1,0 +1,302 @@
+//! Which row of which file belongs to which split, with which class and attribute: everything but the images.
+
+use std::collections::BTreeSet;
+
+use rand::seq::SliceRandom;
+
+use crate::colour::{self, HeldOut};
+use crate::manifest::{Attribute, Labels, Manifest, Origin, SplitName};
+use crate::seeded::generator;
+use crate::table::Cell;
+use crate::table::parquet::ParquetFile;
+use crate::{DataError, HubCache, OpenOptions};
+
+/// One row of one file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    /// Index into [`SplitRows::files`].
+    pub(crate) file: usize,
+    pub(crate) row: usize,
+    pub(crate) label: u32,
+    /// 0 where there is no attribute.
+    pub(crate) attribute: u32,
+}
+
+/// The rows of one split, before an image is shown in several colours.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rows {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) shown: Shown,
+    has_attribute: bool,
+}
+
+/// How often a row of a file is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Once, with its own attribute.
+    #[default]
+    Once,
+    /// In so many colours, one after the other.
+    InColours(u32),
+}
+
+impl Rows {
+    /// The attributes that a row is shown with.
+    pub(crate) fn attributes_of(&self, row: &Row) -> std::ops::Range<u32> {
+        match self.shown {
+            Shown::Once => row.attribute..row.attribute + 1,
+            Shown::InColours(colours) => 0..colours,
+        }
+    }
+
+    /// Number of rows that each row of a file becomes.
+    pub(crate) fn copies(&self) -> usize {
+        match self.shown {
+            Shown::Once => 1,
+            Shown::InColours(colours) => colours as usize,
+        }
+    }
+
+    pub(crate) fn counterfactuals(&self) -> Option<usize> {
+        match self.shown {
+            Shown::Once => None,
+            Shown::InColours(colours) => Some(colours as usize),
+        }
+    }
+
+    pub(crate) fn shown_labels(&self) -> Vec<u32> {
+        self.rows.iter().flat_map(|row| std::iter::repeat_n(row.label, self.copies())).collect()
+    }
+
+    /// Empty where there is no attribute.
+    pub(crate) fn shown_attributes(&self) -> Vec<u32> {
+        if !self.has_attribute {
+            return Vec::new();
+        }
+        self.rows.iter().flat_map(|row| self.attributes_of(row)).collect()
+    }
+}
+
+/// The files of a dataset and the rows of its splits: train, validation, test.
+pub(crate) struct SplitRows {
+    pub(crate) files: Vec<ParquetFile>,
+    pub(crate) splits: [Rows; 3],
+}
+
+/// The label of a row whose class is not told: the hub's -1.
+const HIDDEN: u32 = u32::MAX;
+
+impl SplitRows {
+    pub(crate) fn read(manifest: &Manifest, options: &OpenOptions) -> Result<Self, DataError> {
+        if options.limit == Some(0) {
+            return Err(manifest.error("limit", "0 leaves no row: at least 1 is needed".to_string()));
+        }
+        let mut reader = Reader { manifest, hub: &options.hub, files: Vec::new(), cells_seen: BTreeSet::new() };
+        let mut splits = [Vec::new(), Vec::new(), Vec::new()];
+        reader.by_column(&mut splits)?;
+        for (split, rows) in SplitName::ALL.into_iter().zip(&mut splits) {
+            if let Origin::Files(files) = &manifest.splits.rule(split).from {
+                for file in files {
+                    rows.extend(reader.file(file)?);
+                }
+            }
+        }
+        take_fractions(manifest, &mut splits);
+        for (split, rows) in SplitName::ALL.into_iter().zip(&splits) {
+            reader.check_split(split, rows)?;
+        }
+        reader.check_classes()?;
+        let [train, validation, test] = splits;
+        let finish = |split, rows| {
+            let mut rows = with_attribute(manifest, split, rows);
+            if let Some(limit) = options.limit {
+                rows.rows.truncate(limit.div_ceil(rows.copies()));
+            }
+            rows
+        };
+        let splits =
+            [finish(SplitName::Train, train), finish(SplitName::Validation, validation), finish(SplitName::Test, test)];
+        Ok(Self { files: reader.files, splits })
+    }
+}
+
+struct Reader<'a> {
+    manifest: &'a Manifest,
+    hub: &'a HubCache,
+    files: Vec<ParquetFile>,
+    /// Every cell of the class column.
+    cells_seen: BTreeSet<Cell>,
+}
+
+impl Reader<'_> {
+    /// The rows of one file, in order.
+    fn file(&mut self, file: &str) -> Result<Vec<Row>, DataError> {
+        let table = ParquetFile::open(self.manifest.locate(file, self.hub)?)?;
+        let cells = table.cells(&self.manifest.class.column)?;
+        let mut labels = Vec::with_capacity(cells.len());
+        for (row, cell) in cells.into_iter().enumerate() {
+            labels.push(match index(&self.manifest.class, &cell) {
+                Some(label) => label,
+                None if cell == Cell::Integer(-1) => HIDDEN,
+                None => return Err(unknown(&table, &self.manifest.class, row, &cell, "class.values")),
+            });
+            self.cells_seen.insert(cell);
+        }
+        let attributes = match &self.manifest.attribute {
+            Attribute::Column(attribute) => {
+                let cells = table.cells(&attribute.column)?.into_iter().enumerate();
+                let known = |(row, cell): (usize, Cell)| {
+                    index(attribute, &cell).ok_or_else(|| unknown(&table, attribute, row, &cell, "attribute.values"))
+                };
+                cells.map(known).collect::<Result<Vec<u32>, _>>()?
+            }
+            Attribute::None | Attribute::Colour(_) => vec![0; labels.len()],
+        };
+        let file = self.files.len();
+        self.files.push(table);
+        let rows = labels.into_iter().zip(attributes).enumerate();
+        Ok(rows.map(|(row, (label, attribute))| Row { file, row, label, attribute }).collect())
+    }
+
+    /// Deals the rows of the files that hold several splits.
+    fn by_column(&mut self, splits: &mut [Vec<Row>; 3]) -> Result<(), DataError> {
+        let Some(column) = &self.manifest.splits.column else { return Ok(()) };
+        for file in &self.manifest.splits.files {
+            let rows = self.file(file)?;
+            let Some(table) = self.files.last() else { continue };
+            for (row, cell) in rows.into_iter().zip(table.cells(column)?) {
+                let belongs = |split: &SplitName| {
+                    let from = &self.manifest.splits.rule(*split).from;
+                    matches!(from, Origin::Values(values) if values.contains(&cell))
+                };
+                match SplitName::ALL.iter().zip(splits.iter_mut()).find(|(split, _)| belongs(split)) {
+                    Some((_, rows)) => rows.push(row),
+                    None => {
+                        let problem = format!("{cell} belongs to no split: list it under `values` of one of [splits]");
+                        return Err(table.row_error(row.row, column, problem));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_split(&self, split: SplitName, rows: &[Row]) -> Result<(), DataError> {
+        let rule = self.manifest.splits.rule(split);
+        if rows.is_empty() {
+            let problem = match &rule.from {
+                Origin::Files(files) => format!("has no rows: {} hold none", files.join(", ")),
+                Origin::Values(values) => {
+                    let values: Vec<String> = values.iter().map(Cell::to_string).collect();
+                    format!("has no rows: no row of the splits' column holds {}", values.join(" or "))
+                }
+                Origin::Fraction { of, fraction } => format!("has no rows: {fraction} of `{of}` is less than one row"),
+            };
+            return Err(self.manifest.split_error(split, problem));
+        }
+        if let Some(expected) = rule.rows
+            && expected != rows.len()
+        {
+            let problem = format!("has {} rows where the manifest says {expected}: is a file incomplete?", rows.len());
+            return Err(self.manifest.split_error(split, problem));
+        }
+        let column = &self.manifest.class.column;
+        let hidden = rows.iter().filter(|row| row.label == HIDDEN).count();
+        match rows.iter().find(|row| row.label == HIDDEN).map(|row| (row, self.files.get(row.file))) {
+            Some((row, Some(file))) if hidden < rows.len() => {
+                Err(unknown(file, &self.manifest.class, row.row, &Cell::Integer(-1), "class.values"))
+            }
+            Some(_) => Err(self.manifest.split_error(
+                split,
+                format!(
+                    "has no labels: `{column}` is -1 in all of its {} rows. Take labelled rows for it, for example \
+                     {split} = {{ of = \"train\", fraction = 0.1 }}",
+                    rows.len()
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn check_classes(&self) -> Result<(), DataError> {
+        let Labels { column, names, values, listed } = &self.manifest.class;
+        for (class, name) in (0..).zip(names) {
+            let of_class = || values.iter().filter(|(_, index)| **index == class).map(|(cell, _)| cell);
+            let missing = match listed {
+                true => of_class().find(|cell| !self.cells_seen.contains(*cell)).map(Cell::to_string),
+                false => (!of_class().any(|cell| self.cells_seen.contains(cell))).then(|| class.to_string()),
+            };
+            if let Some(cell) = missing {
+                let found: Vec<String> = self.cells_seen.iter().take(20).map(Cell::to_string).collect();
+                let problem =
+                    format!("no row has {cell} in `{column}`, class {name:?}; the values there: {}", found.join(", "));
+                return Err(self.manifest.error("class.values", problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn index(labels: &Labels, cell: &Cell) -> Option<u32> {
+    labels.values.get(cell).copied()
+}
+
+fn unknown(table: &ParquetFile, labels: &Labels, row: usize, cell: &Cell, key: &str) -> DataError {
+    let mut known: Vec<String> = labels.values.keys().take(20).map(Cell::to_string).collect();
+    if labels.values.len() > known.len() {
+        known.push("...".to_string());
+    }
+    let problem = format!("{cell} is none of the manifest's {key}: {}", known.join(", "));
+    table.row_error(row, &labels.column, problem)
+}
+
+/// Moves random rows of a split to those that are a fraction of it. All keep the order of the files.
+fn take_fractions(manifest: &Manifest, splits: &mut [Vec<Row>; 3]) {
+    for (from, of) in SplitName::ALL.into_iter().enumerate() {
+        let Some(rows) = splits.get_mut(from).map(std::mem::take) else { continue };
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.shuffle(&mut generator(manifest.seed, &format!("fractions of {of}")));
+        // For each row the split that takes it.
+        let mut owner = vec![from; rows.len()];
+        let mut order = order.into_iter();
+        for (to, split) in SplitName::ALL.into_iter().enumerate() {
+            if let Origin::Fraction { of: source, fraction } = &manifest.splits.rule(split).from
+                && *source == of
+            {
+                let count = (rows.len() as f64 * fraction).round() as usize;
+                order.by_ref().take(count).for_each(|row| owner[row] = to);
+            }
+        }
+        for (row, owner) in rows.into_iter().zip(owner) {
+            splits[owner].push(row);
+        }
+    }
+}
+
+/// Colours the rows of a split, where its attribute is made.
+fn with_attribute(manifest: &Manifest, split: SplitName, mut rows: Vec<Row>) -> Rows {
+    let colouring = match &manifest.attribute {
+        Attribute::None => return Rows { rows, shown: Shown::Once, has_attribute: false },
+        Attribute::Column(_) => return Rows { rows, shown: Shown::Once, has_attribute: true },
+        Attribute::Colour(colouring) => colouring,
+    };
+    let count = colouring.rgb.len() as u32;
+    let rng = &mut generator(manifest.seed, &format!("colours of {split}"));
+    let held_out = match split {
+        SplitName::Train => None,
+        SplitName::Validation => Some(colouring.validation),
+        SplitName::Test => Some(colouring.test),
+    };
+    let colours = match held_out {
+        None => {
+            let labels: Vec<u32> = rows.iter().map(|row| row.label).collect();
+            colour::correlated(&labels, count, colouring.train, rng)
+        }
+        Some(HeldOut::Uniform) => colour::uniform(rows.len(), count, rng),
+        Some(HeldOut::Every) => return Rows { rows, shown: Shown::InColours(count), has_attribute: true },
+    };
+    for (row, colour) in rows.iter_mut().zip(colours) {
+        row.attribute = colour;
+    }
+    Rows { rows, shown: Shown::Once, has_attribute: true }
+}
