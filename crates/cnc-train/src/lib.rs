@@ -1,1 +1,21 @@
-//! Training.
+#![doc = include_str!("../README.md")]
+
+pub mod checkpoint;
+pub mod cli;
+pub mod device;
+pub mod error;
+pub mod evaluate;
+pub mod inputs;
+pub mod methods;
+pub mod progress;
+pub mod recipe;
+pub mod report;
+pub mod results;
+pub mod run;
+pub mod run_folder;
+pub mod seeds;
+pub mod selection;
+pub mod settings;
+pub mod story;
+pub mod table;
+pub mod trainer;

@@ -1,0 +1,17 @@
+//! `cnc-train datasets`
+
+use anyhow::Result;
+use cnc_data::{DataError, HubCache, Manifest, builtin};
+
+/// Print the built-in datasets and whether their data is here.
+pub(super) fn run() -> Result<()> {
+    let hub = HubCache::from_env();
+    for name in builtin::names() {
+        match Manifest::open(name)?.is_present(&hub) {
+            Ok(()) => println!("{name:<14} on this machine"),
+            Err(DataError::NotFetched { command, .. }) => println!("{name:<14} not on this machine: {command}"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}

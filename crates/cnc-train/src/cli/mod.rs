@@ -1,0 +1,73 @@
+//! The command line: one file a subcommand. Results go to stdout, everything else to stderr.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::{Interrupted, UsageError};
+
+mod datasets;
+mod methods;
+mod report;
+mod train;
+
+/// Train classifiers that do not rely on spurious correlations.
+///
+/// A network calls a cow on a beach a camel because it learned the sand. Correct-N-Contrast trains a plain model first,
+/// looks at what it gets wrong, then trains a second model whose representations of the same class agree whatever the
+/// background. What counts is the accuracy of the worst group, a class on its rare background.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
+  cnc-train digits                                 real digits, built in: ERM, then CNC, then a report
+  cnc-train cmnist --method erm --seed 1           the plain model on colourful MNIST
+  cnc-train cmnist --set loss=published            as the published code contrasts
+  cnc-train my-data/dataset.toml --select average  your own data, without group labels
+  cnc-train digits --resume                        go on with a run that was stopped"
+)]
+struct Cli {
+    #[command(flatten)]
+    train: train::Arguments,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The datasets that are built in, and which of them are on this machine.
+    #[command(after_help = "Example:\n  cnc-train datasets")]
+    Datasets,
+    /// The methods: source, stages, and the labels that each one uses.
+    #[command(after_help = "Example:\n  cnc-train methods")]
+    Methods,
+    /// Rebuild report.html from finished runs, several side by side.
+    Report(report::Arguments),
+}
+
+/// Run the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => train::run(&cli.train),
+        Some(Command::Datasets) => datasets::run(),
+        Some(Command::Methods) => methods::run(),
+        Some(Command::Report(arguments)) => report::run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            if error.downcast_ref::<UsageError>().is_some() {
+                ExitCode::from(2)
+            } else if error.downcast_ref::<Interrupted>().is_some() {
+                ExitCode::from(130)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

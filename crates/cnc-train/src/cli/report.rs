@@ -1,0 +1,33 @@
+//! `cnc-train report`
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use cnc_nn::files::write_atomically;
+
+use crate::report::{RunRecord, render};
+
+/// Which runs, and where to.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cnc-train report runs/digits-cnc-0                                    rebuild its report.html
+  cnc-train report runs/cmnist-erm-0 runs/cmnist-cnc-0 --out both.html  two runs side by side")]
+pub(super) struct Arguments {
+    /// Folders of finished runs.
+    #[arg(required = true)]
+    runs: Vec<PathBuf>,
+    /// The file to write; report.html in the first run's folder otherwise.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Read the runs and write the page.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let records = arguments.runs.iter().map(|folder| RunRecord::read(folder)).collect::<Result<Vec<_>, _>>()?;
+    let first = arguments.runs.first().context("no run was given")?;
+    let path = arguments.out.clone().unwrap_or_else(|| first.join("report.html"));
+    write_atomically(&path, render(&records).as_bytes())?;
+    println!("{}", path.display());
+    Ok(())
+}

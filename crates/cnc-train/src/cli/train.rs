@@ -1,0 +1,278 @@
+//! `cnc-train <dataset>`: one run, from data to report.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use cnc_data::{DataError, Dataset, HubCache, Manifest, OpenOptions};
+use cnc_nn::files::write_atomically;
+use toml::Table;
+
+use crate::error::{UsageError, did_you_mean};
+use crate::methods::{MethodInfo, find};
+use crate::recipe::{Recipe, parse_assignment};
+use crate::report::{RunRecord, render};
+use crate::results::Results;
+use crate::run::{Run, TrainedStage};
+use crate::run_folder::{RunConfig, RunFolder};
+use crate::seeds::Seeds;
+use crate::selection::Selection;
+use crate::story::{StageView, Story, TrainingView};
+use crate::{device, story, table};
+
+/// What to train, and where to put it.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Name of a built-in dataset (see `cnc-train datasets`), or path of a manifest of your own.
+    #[arg(required_unless_present = "config")]
+    dataset: Option<String>,
+    /// Method (see `cnc-train methods`) [default: cnc]
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
+    /// Seed of everything that is drawn in training [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Model [default: the recipe's]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// auto, cpu, cuda, cuda:1, metal [default: auto]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Folder of the run [default: runs/<dataset>-<method>-<seed>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Settings from a file, for example the config.toml of another run.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting of the method's recipe, for example temperature=0.1 or optimizer.learning_rate=1e-3
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Which checkpoint counts, by its figure on validation [default: worst-group]
+    #[arg(long, value_enum, value_name = "RULE")]
+    select: Option<Selection>,
+    /// Go on with the run in the folder.
+    #[arg(long)]
+    resume: bool,
+    /// Start from these weights (safetensors) instead of drawn ones.
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// The first N samples of each split only, for a smoke run.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+/// A configuration file: what a run's `config.toml` holds, or a part of it.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigFile {
+    /// Written by every run; a file of another version is read all the same.
+    #[serde(rename = "version")]
+    _version: Option<String>,
+    dataset: Option<String>,
+    method: Option<String>,
+    model: Option<String>,
+    seed: Option<u64>,
+    device: Option<String>,
+    #[serde(rename = "threads")]
+    _threads: Option<usize>,
+    select: Option<Selection>,
+    limit: Option<usize>,
+    init: Option<PathBuf>,
+    #[serde(default)]
+    settings: Table,
+}
+
+/// Train.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let start = Instant::now();
+    if cfg!(debug_assertions) {
+        eprintln!("note: this is a debug build, several times slower; use `cargo run --release`");
+    }
+    let (config, info, manifest) = configure(arguments)?;
+    let method = (info.build)(&config.settings)?;
+    let device = device::open(&config.device)?;
+    let hub = HubCache::from_env();
+    let dataset = Dataset::open(&manifest, &OpenOptions { limit: config.limit, hub })?;
+    describe(&config, &dataset);
+    let path = arguments.out.clone().unwrap_or_else(|| default_folder(&dataset.name, &config));
+    let folder = RunFolder::open(&path, &config, arguments.resume)?;
+    let run = Run {
+        dataset,
+        model: config.model.clone(),
+        init: config.init.clone(),
+        device,
+        seeds: Seeds::new(config.seed),
+        selection: config.select,
+        folder,
+        stop: stop_on_signal()?,
+    };
+    let stages = method.run(&run)?;
+    let results = results(&run, &config, info, &stages, start)?;
+    finish(&run, &stages, &results)?;
+    println!("{}", table::text(&results));
+    println!("report: {}", run.folder.file("report.html").display());
+    Ok(())
+}
+
+/// Put together what the command line, a configuration file and the recipe say.
+fn configure(arguments: &Arguments) -> Result<(RunConfig, &'static MethodInfo, Manifest)> {
+    let file = match &arguments.config {
+        None => ConfigFile::default(),
+        Some(path) => read_config(path)?,
+    };
+    let dataset = arguments
+        .dataset
+        .clone()
+        .or(file.dataset)
+        .ok_or_else(|| UsageError("no dataset: name one, or give a --config that does".to_owned()))?;
+    let info = find(arguments.method.as_deref().or(file.method.as_deref()).unwrap_or("cnc"))?;
+    let manifest = open_manifest(&dataset)?;
+    let recipe = recipe_of(&manifest)?;
+    let mut given = Vec::new();
+    if let Some(path) = &arguments.config {
+        given.push((path.display().to_string(), file.settings));
+    }
+    for assignment in &arguments.set {
+        given.push((format!("--set {assignment}"), parse_assignment(assignment)?));
+    }
+    let model = match arguments.model.clone().or(file.model) {
+        Some(model) => model,
+        None => recipe.model()?.to_owned(),
+    };
+    if !cnc_models::names().contains(&model.as_str()) {
+        let hint = did_you_mean(&model, cnc_models::names().iter().copied());
+        return Err(
+            UsageError(format!("unknown model `{model}`{hint}\n  models: {}", cnc_models::names().join(", "))).into()
+        );
+    }
+    let opened = device::open(arguments.device.as_deref().or(file.device.as_deref()).unwrap_or("auto"))?;
+    let config = RunConfig {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        dataset,
+        method: info.name.to_owned(),
+        model,
+        seed: arguments.seed.or(file.seed).unwrap_or(0),
+        device: device::name(&opened),
+        threads: rayon::current_num_threads(),
+        select: arguments.select.or(file.select).unwrap_or(Selection::WorstGroup),
+        limit: arguments.limit.or(file.limit),
+        init: arguments.init.clone().or(file.init),
+        settings: recipe.settings(info.name, &given)?,
+    };
+    Ok((config, info, manifest))
+}
+
+fn read_config(path: &Path) -> Result<ConfigFile> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read --config {}", path.display()))?;
+    toml::from_str(&text)
+        .map_err(|e| UsageError(format!("--config {}: {}", path.display(), e.to_string().trim())).into())
+}
+
+/// An unknown name is a mistake in the command, a bad file is not.
+fn open_manifest(dataset: &str) -> Result<Manifest> {
+    Manifest::open(dataset).map_err(|error| match error {
+        DataError::UnknownDataset { .. } => UsageError(error.to_string()).into(),
+        error => error.into(),
+    })
+}
+
+/// The general recipe, with the dataset's own laid over it.
+fn recipe_of(manifest: &Manifest) -> Result<Recipe> {
+    let general = Recipe::parse("general recipe", include_str!("../../../../datasets/recipe.toml"))?;
+    Ok(match manifest.recipe()? {
+        None => general,
+        Some(own) => general.overlaid(&Recipe::parse(&own.file, &own.text)?)?,
+    })
+}
+
+fn default_folder(dataset: &str, config: &RunConfig) -> PathBuf {
+    Path::new("runs").join(format!("{dataset}-{}-{}", config.method, config.seed))
+}
+
+fn describe(config: &RunConfig, dataset: &Dataset) {
+    eprintln!(
+        "{}: {} training, {} validation, {} test samples; {} classes, {} groups",
+        dataset.name,
+        dataset.train.len(),
+        dataset.validation.len(),
+        dataset.test.len(),
+        dataset.classes.len(),
+        dataset.train.groups().len()
+    );
+    eprintln!(
+        "method {}, model {}, seed {}, device {} (f32), {} threads",
+        config.method, config.model, config.seed, config.device, config.threads
+    );
+}
+
+/// A flag that Ctrl-C and SIGTERM set; a second signal ends the process at once.
+fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step; press again to stop at once");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+fn results(
+    run: &Run,
+    config: &RunConfig,
+    info: &MethodInfo,
+    stages: &[TrainedStage],
+    start: Instant,
+) -> Result<Results> {
+    let last = &stages.last().ok_or_else(|| anyhow!("method `{}` trained no stage", info.name))?.result;
+    Ok(Results {
+        version: config.version.clone(),
+        dataset: run.dataset.name.clone(),
+        method: config.method.clone(),
+        model: config.model.clone(),
+        seed: config.seed,
+        device: config.device.clone(),
+        threads: config.threads,
+        limit: config.limit,
+        duration_s: start.elapsed().as_secs_f64(),
+        label_budget: info.label_budget(config.select).to_owned(),
+        selection_rule: config.select.rule().to_owned(),
+        selected: last.selected.clone(),
+        val: last.val.clone(),
+        test: last.test.clone(),
+        stages: stages.iter().map(|stage| stage.result.clone()).collect(),
+    })
+}
+
+/// Collect the pictures of the report.
+fn tell(run: &Run, stages: &[TrainedStage]) -> Result<Story> {
+    let views: Vec<StageView<'_>> = stages
+        .iter()
+        .map(|stage| StageView {
+            title: &stage.result.title,
+            test: &stage.test,
+            worst_group: stage.result.test.worst_group.as_deref(),
+        })
+        .collect();
+    let training = stages.iter().find_map(|stage| {
+        let training = stage.training.as_ref()?;
+        Some(TrainingView { title: &stage.result.title, train: &training.predictions, batch: &training.batch })
+    });
+    Ok(story::collect(&run.dataset, &views, training)?)
+}
+
+/// Write the model, the report and, last of all, the results.
+fn finish(run: &Run, stages: &[TrainedStage], results: &Results) -> Result<()> {
+    let last = stages.last().context("no stage was trained")?;
+    last.model.parameters().save(&run.folder.file("model.safetensors"))?;
+    let story = tell(run, stages)?;
+    write_atomically(&run.folder.file("story.json"), serde_json::to_string(&story)?.as_bytes())?;
+    let record = RunRecord::of_run(run.folder.path(), results.clone(), Some(story))?;
+    write_atomically(&run.folder.file("report.html"), render(&[record]).as_bytes())?;
+    run.folder.write_results(results)
+}

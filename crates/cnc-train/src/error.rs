@@ -1,0 +1,34 @@
+//! The two kinds of failure that the command line tells apart by exit code.
+
+/// Something in the command or its settings that the user has to change: exit code 2. Every other error is exit code 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// The run was stopped by a signal after its state was saved: exit code 130.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "interrupted at step {step} of stage `{stage}`; everything is saved\n  hint: go on with the same command and `--resume`"
+)]
+pub struct Interrupted {
+    /// Stage in which the signal arrived.
+    pub stage: String,
+    /// Last finished step.
+    pub step: u64,
+}
+
+/// The valid name nearest to `name`, as `; did you mean ...?`, or nothing when none is near. Of a dotted name its last
+/// part counts as well: `learning_rate` is near `optimizer.learning_rate`.
+#[must_use]
+pub fn did_you_mean<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
+    valid
+        .into_iter()
+        .map(|candidate| {
+            let last = candidate.rsplit('.').next().unwrap_or(candidate);
+            (strsim::jaro_winkler(name, candidate).max(strsim::jaro_winkler(name, last)), candidate)
+        })
+        .filter(|(similarity, _)| *similarity > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, nearest)| format!("; did you mean `{nearest}`?"))
+        .unwrap_or_default()
+}

@@ -1,0 +1,276 @@
+//! Correct-N-Contrast (Zhang et al., ICML 2022): train, slice, sample, contrast.
+//!
+//! 1. Train a plain model (ERM), so that it leans on the spurious attribute.
+//! 2. Slice the training samples by its predictions, which stand in for the attribute.
+//! 3. Sample contrastive batches: anchors the plain model got right, positives of the same class that it got wrong,
+//!    negatives of other classes that it predicted alike.
+//! 4. Train a second model, from fresh weights, on `λ · contrastive loss + (1 - λ) · cross-entropy`.
+
+use anyhow::{Context, Result};
+use candle_core::Tensor;
+use cnc_core::{
+    Contrast, ContrastiveBatch, ContrastiveLoss, ContrastiveOptions, ContrastiveSampler, Lead, Parts, Sides, Slices,
+    cross_entropy,
+};
+use cnc_data::{Augment, Batch, Draw};
+use cnc_models::{Mode, Model};
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use super::erm::ErmSettings;
+use super::{Method, MethodInfo};
+use crate::error::UsageError;
+use crate::evaluate::{Predictions, View, predict};
+use crate::inputs::to_model;
+use crate::recipe::checked;
+use crate::results::TrainingErrors;
+use crate::run::{Run, TrainedStage, Training};
+use crate::seeds::Seeds;
+use crate::settings::{OptimizerSettings, at_least_one, positive, within};
+use crate::trainer::{Objective, StagePlan};
+
+/// The registry's entry.
+pub const INFO: MethodInfo = MethodInfo {
+    name: "cnc",
+    title: "CNC",
+    source: "Correct-N-Contrast, Zhang et al., ICML 2022",
+    stages: &["erm", "cnc"],
+    training_groups: false,
+    build: |settings| Ok(Box::new(CncSettings::read(settings)?)),
+};
+
+/// Settings of Correct-N-Contrast.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CncSettings {
+    /// The plain model of the first stage.
+    pub stage1: ErmSettings,
+    /// Which samples of a contrastive batch are contrasted.
+    pub loss: LossName,
+    /// Temperature τ of the similarities.
+    pub temperature: f64,
+    /// Weight λ of the contrastive loss; cross-entropy has `1 - λ`.
+    pub contrastive_weight: f64,
+    /// Samples M in each of the four parts of a contrastive batch.
+    pub per_part: u64,
+    /// Contrastive batches that make one optimiser step, taken from the slices in turn.
+    pub batches_per_step: u64,
+    /// How many of them are encoded at once: more is faster, fewer takes less memory; the loss is the same.
+    pub batches_per_encoding: u64,
+    /// Optimiser steps; 0 where `epochs` says it.
+    pub steps: u64,
+    /// Epochs of (number of slices) x (anchors of the smallest slice) contrastive batches; 0 where `steps` says it.
+    pub epochs: u64,
+    /// Optimiser steps between two evaluations.
+    pub evaluate_every: u64,
+    /// How parameters are updated.
+    pub optimizer: OptimizerSettings,
+}
+
+/// Which samples of a contrastive batch are contrasted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LossName {
+    /// Every anchor with positives and negatives, and every positive with anchors and easy negatives.
+    Dense,
+    /// The first anchor and the first positive only, as the published code does.
+    Published,
+}
+
+impl CncSettings {
+    fn read(settings: &Table) -> Result<Self, UsageError> {
+        let settings: Self = checked("cnc", settings)?;
+        settings.stage1.check("stage1.")?;
+        positive("temperature", settings.temperature)?;
+        within("contrastive_weight", settings.contrastive_weight, 0.0, 1.0)?;
+        at_least_one("per_part", settings.per_part)?;
+        at_least_one("batches_per_step", settings.batches_per_step)?;
+        at_least_one("batches_per_encoding", settings.batches_per_encoding)?;
+        at_least_one("evaluate_every", settings.evaluate_every)?;
+        if (settings.steps == 0) == (settings.epochs == 0) {
+            return Err(UsageError(format!(
+                "settings `steps` is {} and `epochs` is {}: exactly one of them says how long the stage is, the other is 0",
+                settings.steps, settings.epochs
+            )));
+        }
+        settings.optimizer.check("optimizer.")?;
+        Ok(settings)
+    }
+
+    fn loss(&self) -> Result<ContrastiveLoss> {
+        let contrast = match self.loss {
+            LossName::Dense => Contrast::Dense,
+            LossName::Published => Contrast::Published,
+        };
+        Ok(ContrastiveLoss::new(ContrastiveOptions { temperature: self.temperature, sides: Sides::Two, contrast })?)
+    }
+
+    /// The second stage's length in optimiser steps.
+    fn length(&self, sampler: &ContrastiveSampler) -> u64 {
+        if self.steps > 0 {
+            self.steps
+        } else {
+            self.epochs * (sampler.batches_per_epoch() as u64).div_ceil(self.batches_per_step)
+        }
+    }
+}
+
+impl Method for CncSettings {
+    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
+        let mut plain = self.stage1.train(run)?;
+        let predictions = answers_on_training(run, &plain)?;
+        plain.result.training_errors = Some(training_errors(run, &predictions.classes));
+        let slices =
+            Slices::from_predictions(run.dataset.train.labels(), &predictions.classes, run.dataset.classes.len())?;
+        let sampler = ContrastiveSampler::new(slices, self.per_part as usize)?;
+        plain.training = Some(Training { batch: a_batch_to_show(run, &sampler)?, predictions });
+        let fallbacks = sampler.slices().fallbacks().iter();
+        let notes: Vec<String> =
+            fallbacks.map(ToString::to_string).chain(sampler.notes().iter().map(ToString::to_string)).collect();
+        for note in &notes {
+            eprintln!("note: {note}");
+        }
+        let contrasted = self.contrast(run, sampler, &plain, notes)?;
+        Ok(vec![plain, contrasted])
+    }
+}
+
+/// What the plain model says of the training samples after its last step: which checkpoint of it is the best by group
+/// does not matter here, and needs group labels to know.
+fn answers_on_training(run: &Run, plain: &TrainedStage) -> Result<Predictions> {
+    let model = run.fresh_model("erm")?;
+    model.parameters().load(&plain.last)?;
+    predict(&*model, &run.dataset.train, View::Centre, &run.device)
+}
+
+/// One contrastive batch for the report.
+fn a_batch_to_show(run: &Run, sampler: &ContrastiveSampler) -> Result<ContrastiveBatch> {
+    let slice = sampler.drawable().first().copied().context("no slice has an anchor")?;
+    Ok(sampler.draw(slice, &mut run.seeds.purpose("report").generator())?)
+}
+
+/// Count the errors on the training split, and how many of them are not of the largest group of their class. Group
+/// labels serve this report only; training does not see it.
+fn training_errors(run: &Run, predictions: &[u32]) -> TrainingErrors {
+    let train = &run.dataset.train;
+    let mut largest = vec![0; run.dataset.classes.len()];
+    for group in train.groups() {
+        if let Some(size) = largest.get_mut(group.class as usize) {
+            *size = (*size).max(group.rows.len());
+        }
+    }
+    let wrong = |row: &&u32| predictions.get(**row as usize) != train.labels().get(**row as usize);
+    let minority_errors = train
+        .groups()
+        .iter()
+        .filter(|group| largest.get(group.class as usize).is_some_and(|size| group.rows.len() < *size))
+        .map(|group| group.rows.iter().filter(wrong).count() as u64)
+        .sum();
+    let errors = predictions.iter().zip(train.labels()).filter(|(predicted, label)| predicted != label).count() as u64;
+    let count = train.len() as u64;
+    eprintln!(
+        "the plain model is wrong on {errors} of {count} training samples; {minority_errors} of them are outside the largest group of their class"
+    );
+    TrainingErrors { count, errors, minority_errors }
+}
+
+impl CncSettings {
+    /// Train the second model on contrastive batches.
+    fn contrast(
+        &self,
+        run: &Run,
+        sampler: ContrastiveSampler,
+        plain: &TrainedStage,
+        notes: Vec<String>,
+    ) -> Result<TrainedStage> {
+        let samples_per_step = self.batches_per_step * 4 * self.per_part;
+        let plan = StagePlan {
+            name: "cnc",
+            title: "CNC",
+            steps: self.length(&sampler),
+            steps_per_epoch: run.dataset.train.len() as f64 / samples_per_step as f64,
+            evaluate_every: self.evaluate_every,
+            optimizer: &self.optimizer,
+        };
+        let mut objective = CorrectNContrast {
+            sampler,
+            loss: self.loss()?,
+            weight: self.contrastive_weight,
+            batches_per_step: self.batches_per_step,
+            batches_per_encoding: self.batches_per_encoding,
+            seeds: run.seeds.purpose("cnc"),
+            device: run.device.clone(),
+        };
+        let mut stage = run.stage(&plan, &mut objective, Some(plain))?;
+        stage.result.notes = notes;
+        Ok(stage)
+    }
+}
+
+struct CorrectNContrast {
+    sampler: ContrastiveSampler,
+    loss: ContrastiveLoss,
+    weight: f64,
+    batches_per_step: u64,
+    batches_per_encoding: u64,
+    seeds: Seeds,
+    device: candle_core::Device,
+}
+
+/// Sizes of the four parts of a contrastive batch, in the order in which they are encoded.
+type PartSizes = [usize; 4];
+
+impl Objective for CorrectNContrast {
+    type Tag = Vec<PartSizes>;
+
+    /// Every anchor leads a batch once an epoch, the slices in turn.
+    fn sampler(&self) -> Box<dyn FnMut(u64) -> Vec<Draw<Self::Tag>> + Send> {
+        let sampler = self.sampler.clone();
+        let per_epoch = sampler.batches_per_epoch() as u64;
+        let (per_step, per_encoding) = (self.batches_per_step, self.batches_per_encoding as usize);
+        let seeds = self.seeds;
+        let (order_seeds, draw_seeds, crop_seeds) =
+            (seeds.purpose("order"), seeds.purpose("draw"), seeds.purpose("crop"));
+        let mut current: Option<(u64, Vec<Lead>)> = None;
+        let mut lead = move |index: u64, sampler: &ContrastiveSampler| {
+            let epoch = index / per_epoch;
+            if current.as_ref().is_none_or(|(of, _)| *of != epoch) {
+                current = Some((epoch, sampler.epoch(&mut order_seeds.at(epoch).generator())));
+            }
+            current.as_ref().and_then(|(_, leads)| leads.get((index % per_epoch) as usize)).copied()
+        };
+        Box::new(move |step| {
+            let mut generator = draw_seeds.at(step).generator();
+            let batches: Vec<ContrastiveBatch> = (step * per_step..(step + 1) * per_step)
+                .filter_map(|index| lead(index, &sampler))
+                .filter_map(|lead| sampler.draw_for(lead, &mut generator).ok())
+                .collect();
+            let encodings = batches.chunks(per_encoding).enumerate();
+            encodings
+                .map(|(index, batches)| Draw {
+                    rows: batches.iter().flat_map(ContrastiveBatch::rows).collect(),
+                    augment: Augment::Random { seed: crop_seeds.at(step).at(index as u64).value() },
+                    tag: batches.iter().map(ContrastiveBatch::sizes).collect(),
+                })
+                .collect()
+        })
+    }
+
+    /// The encoder is in evaluation mode in this stage, as published: batch norm uses its stored statistics and
+    /// dropout is off in it. The classifier is in training mode.
+    fn loss(&mut self, model: &dyn Model, batch: Batch, sizes: &Vec<PartSizes>, seed: u64) -> Result<Tensor> {
+        let z = model.encode(&to_model(batch.inputs, &self.device)?, Mode::Eval)?;
+        let logits = model.classify(&z, Mode::Train { seed })?;
+        let supervised = cross_entropy(&logits, &batch.labels.to_device(&self.device)?)?;
+        let mut start = 0;
+        let mut contrastive = Vec::with_capacity(sizes.len());
+        for sizes in sizes {
+            let rows = sizes.iter().sum();
+            let parts = Parts::split(&z.narrow(0, start, rows)?, *sizes)?;
+            contrastive.push(self.loss.forward(&parts)?);
+            start += rows;
+        }
+        let contrastive = Tensor::stack(&contrastive, 0)?.mean_all()?;
+        Ok(((contrastive * self.weight)? + (supervised * (1.0 - self.weight))?)?)
+    }
+}

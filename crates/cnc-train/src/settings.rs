@@ -1,0 +1,110 @@
+//! Settings that several methods share, checked once when a run starts.
+
+use cnc_models::Model;
+use cnc_nn::optim::{AdamW, AdamWOptions, Optimizer, ParameterGroup, Schedule, Sgd, SgdOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::error::UsageError;
+
+/// How parameters are updated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerSettings {
+    /// The rule.
+    pub name: OptimizerName,
+    /// Base learning rate.
+    pub learning_rate: f64,
+    /// Momentum of SGD; `AdamW` has its own moments and does not use it.
+    pub momentum: f64,
+    /// Weight decay: L2 in the gradient for SGD, decoupled for `AdamW`.
+    pub weight_decay: f64,
+    /// How the rate changes over the stage's steps.
+    pub schedule: ScheduleName,
+    /// Steps over which a `linear` schedule rises to the base rate before it falls.
+    pub warmup_steps: u64,
+    /// Largest global norm of the gradient; `inf` does not clip.
+    pub clip_norm: f64,
+}
+
+/// The update rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerName {
+    /// Stochastic gradient descent with momentum.
+    Sgd,
+    /// Adam with decoupled weight decay.
+    AdamW,
+}
+
+/// The learning-rate schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScheduleName {
+    /// The base rate throughout.
+    Constant,
+    /// Half a cosine, down to zero at the last step.
+    Cosine,
+    /// Up over `warmup_steps`, then a straight line to zero at the last step.
+    Linear,
+}
+
+impl OptimizerSettings {
+    /// Refuse values that cannot train; `prefix` is where the settings stand, for the message.
+    pub(crate) fn check(&self, prefix: &str) -> Result<(), UsageError> {
+        positive(&format!("{prefix}learning_rate"), self.learning_rate)?;
+        within(&format!("{prefix}momentum"), self.momentum, 0.0, 0.999_999)?;
+        within(&format!("{prefix}weight_decay"), self.weight_decay, 0.0, f64::MAX)?;
+        if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
+            return Err(invalid(
+                &format!("{prefix}clip_norm"),
+                self.clip_norm,
+                "a number above 0, or inf for no clipping",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The optimiser of all trainable parameters of a model.
+    pub(crate) fn build(&self, model: &dyn Model) -> cnc_nn::Result<Box<dyn Optimizer>> {
+        let parameters = model.parameters().trainable();
+        let groups = vec![ParameterGroup { parameters, weight_decay: self.weight_decay, lr_scale: 1.0 }];
+        Ok(match self.name {
+            OptimizerName::Sgd => Box::new(Sgd::new(groups, SgdOptions { momentum: self.momentum, nesterov: false })?),
+            OptimizerName::AdamW => Box::new(AdamW::new(groups, AdamWOptions::default())?),
+        })
+    }
+
+    /// The schedule over a stage of `steps` optimiser steps.
+    pub(crate) fn schedule(&self, steps: u64) -> Schedule {
+        match self.schedule {
+            ScheduleName::Constant => Schedule::Constant,
+            ScheduleName::Cosine => Schedule::Cosine { steps },
+            ScheduleName::Linear => Schedule::LinearWithWarmup { warmup: self.warmup_steps, steps },
+        }
+    }
+}
+
+/// Refuse a whole number of zero.
+pub(crate) fn at_least_one(name: &str, value: u64) -> Result<(), UsageError> {
+    if value == 0 { Err(invalid(name, value, "a whole number of at least 1")) } else { Ok(()) }
+}
+
+/// Refuse zero, negative numbers, infinity and NaN.
+pub(crate) fn positive(name: &str, value: f64) -> Result<(), UsageError> {
+    if value.is_finite() && value > 0.0 { Ok(()) } else { Err(invalid(name, value, "a finite number above 0")) }
+}
+
+/// Refuse numbers outside `[low, high]`, and NaN.
+pub(crate) fn within(name: &str, value: f64, low: f64, high: f64) -> Result<(), UsageError> {
+    if (low..=high).contains(&value) {
+        Ok(())
+    } else if high == f64::MAX {
+        Err(invalid(name, value, &format!("a number of at least {low}")))
+    } else {
+        Err(invalid(name, value, &format!("a number from {low} to {high}")))
+    }
+}
+
+fn invalid(name: &str, value: impl std::fmt::Display, expected: &str) -> UsageError {
+    UsageError(format!("setting `{name}` is {value}, expected {expected}"))
+}
