@@ -1,0 +1,63 @@
+//! What every model here can do.
+
+use candle_core::Tensor;
+use cnc_nn::Parameters;
+use cnc_nn::layers::Mode;
+
+use crate::error::Result;
+
+/// A batch as a model takes it.
+#[derive(Debug, Clone)]
+pub enum Inputs {
+    /// Images `(batch, 3, height, width)`, f32.
+    Images(Tensor),
+    /// Texts as tokens, each tensor `(batch, length)` of u32, padded to the longest of the batch.
+    Tokens {
+        /// Number of each token in the vocabulary.
+        ids: Tensor,
+        /// 1 where there is a token, 0 where there is padding.
+        mask: Tensor,
+        /// Segment of each token.
+        type_ids: Tensor,
+    },
+}
+
+impl Inputs {
+    /// What kind of data it is, for messages.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Images(_) => "images",
+            Self::Tokens { .. } => "text",
+        }
+    }
+}
+
+/// A classifier in two parts: an encoder, whose output is the *representation* that contrastive losses compare, and a
+/// linear classifier on top of it.
+///
+/// The mode is given with each call, as the two parts may be in different ones: Correct-N-Contrast trains the encoder in
+/// evaluation mode and the classifier in training mode.
+pub trait Model: Send + Sync {
+    /// Representations `(batch, dim)`.
+    ///
+    /// # Errors
+    /// [`Error::ImageShape`](crate::Error::ImageShape) and [`Error::InputKind`](crate::Error::InputKind) for inputs that
+    /// the model is not made for.
+    fn encode(&self, inputs: &Inputs, mode: Mode) -> Result<Tensor>;
+
+    /// Logits `(batch, classes)` of representations `(batch, dim)`.
+    ///
+    /// # Errors
+    /// [`Error::Layer`](crate::Error::Layer) for representations of another size.
+    fn classify(&self, representations: &Tensor, mode: Mode) -> Result<Tensor>;
+
+    /// All variables.
+    fn parameters(&self) -> &Parameters;
+
+    /// Size of a representation.
+    fn dim(&self) -> usize;
+
+    /// Number of classes.
+    fn classes(&self) -> usize;
+}
