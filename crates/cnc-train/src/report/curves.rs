@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::RunRecord;
 use super::charts::{Frame, apart, at, plain, ticks};
 use super::columns::{name, tone};
-use super::format::percent;
+use super::format::{count, duration, percent};
 use super::record::MetricLine;
 use crate::results::StageResult;
 
@@ -34,13 +34,25 @@ pub(super) fn curves(runs: &[RunRecord]) -> Markup {
                     @let lines: Vec<&MetricLine> = run.metrics.iter().filter(|line| line.stage == stage.name).collect();
                     @if !lines.is_empty() {
                         figure.chart {
-                            figcaption.(tone(position, last)) { (stage.title) }
+                            figcaption.(tone(position, last)) { (stage.title) " " span.aside { (count(stage.steps)) " steps, " (duration(stage.duration_s)) } }
                             (accuracy(&format!("curve-{index}-{position}"), stage, &lines, tone(position, last)))
                             (loss(&format!("loss-{index}-{position}"), stage, &lines, tone(position, last)))
                         }
                     }
                 }
             }
+            (notes(run))
+        }
+    }
+}
+
+/// What the stages remarked, for example which fall-backs were taken.
+fn notes(run: &RunRecord) -> Markup {
+    let stages = run.results.stages.iter();
+    let notes: Vec<_> = stages.flat_map(|stage| stage.notes.iter().map(move |note| (&stage.title, note))).collect();
+    html! {
+        @if !notes.is_empty() {
+            ul.notes { @for (stage, note) in notes { li { (stage) ": " (note) } } }
         }
     }
 }

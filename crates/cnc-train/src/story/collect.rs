@@ -213,7 +213,7 @@ impl Collector<'_> {
                 Representations {
                     title: stage.title.to_owned(),
                     count: split.len() as u64,
-                    explained: plane.explained,
+                    explained: plane.explained.map(share),
                     x: rounded(&plane.x),
                     y: rounded(&plane.y),
                     classes: of_rows(split.labels()),
@@ -244,7 +244,7 @@ impl Collector<'_> {
             Some(Prediction {
                 title: (*title).to_owned(),
                 class: self.class(*predictions.classes.get(index)?),
-                confidence: predictions.confidences.get(index).map(|confidence| f64::from(*confidence)),
+                confidence: predictions.confidences.get(index).map(|confidence| share(f64::from(*confidence))),
             })
         });
         Ok(Sample {
@@ -259,6 +259,11 @@ impl Collector<'_> {
     fn class(&self, class: u32) -> String {
         self.dataset.classes.get(class as usize).cloned().unwrap_or_default()
     }
+}
+
+/// A share with four decimals.
+fn share(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
 }
 
 /// Coordinates with as many digits as a picture can show, relative to the largest.

@@ -19,8 +19,8 @@ pub(super) struct Plane {
 /// Iterations of the eigenvector search at most; only nearly equal eigenvalues need so many.
 const ITERATIONS: usize = 2000;
 
-/// Change of an eigenvector's direction at which the search ends.
-const TOLERANCE: f64 = 1e-12;
+/// Change of an entry of an eigenvector at which the search ends.
+const TOLERANCE: f64 = 1e-10;
 
 /// The plane of `rows` (`(n, dim)`, row by row). Values that are not finite count as 0.
 ///
@@ -85,7 +85,8 @@ fn eigenvectors(matrix: &[f64], side: usize) -> Vec<(f64, Vec<f64>)> {
     for _ in 0..ITERATIONS {
         let mut next: Vec<Vec<f64>> = vectors.iter().map(|vector| times(matrix, vector)).collect();
         orthonormalise(&mut next);
-        let change = vectors.iter().zip(&next).map(|(a, b)| 1.0 - dot(a, b).abs()).fold(0.0, f64::max);
+        let entries = vectors.iter().flatten().zip(next.iter().flatten());
+        let change = entries.map(|(before, after)| (before - after).abs()).fold(0.0, f64::max);
         vectors = next;
         if change < TOLERANCE {
             break;
