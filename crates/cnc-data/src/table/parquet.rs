@@ -45,7 +45,10 @@ impl ParquetFile {
     pub fn open(file: DataFile) -> Result<Self, DataError> {
         let (source, metadata) = match &file.location {
             Location::Disk(path) => {
-                let opened = File::open(path).map_err(|source| DataError::Io { path: path.clone(), source })?;
+                let opened = File::open(path).map_err(|e| DataError::File {
+                    file: file.name.clone(),
+                    problem: format!("cannot be opened ({e}); {}", file.remedy),
+                })?;
                 let metadata = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new());
                 (Source::Disk(opened), metadata)
             }

@@ -1,0 +1,9 @@
+//! Datasets opened as a user opens them.
+
+mod common;
+
+mod bad_manifests;
+mod bad_tables;
+mod built_in;
+mod folders;
+mod loading;
