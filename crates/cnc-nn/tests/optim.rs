@@ -188,7 +188,8 @@ fn a_linear_decay_and_clipping_by_hand() {
 
 #[test]
 fn an_optimiser_with_restored_state_continues_to_the_last_bit() {
-    let kinds: [fn(Vec<ParameterGroup>) -> Box<dyn Optimizer>; 4] = [
+    type Make = fn(Vec<ParameterGroup>) -> Box<dyn Optimizer>;
+    let kinds: [Make; 4] = [
         |groups| sgd(groups, PLAIN),
         |groups| sgd(groups, MOMENTUM),
         |groups| sgd(groups, NESTEROV),
