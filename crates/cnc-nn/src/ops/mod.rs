@@ -19,16 +19,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod blocks;
 pub mod conv2d;
 pub mod conv_relu_pool;
 mod error;
+mod gemm;
+mod gradients;
 pub mod linear;
 pub mod pool;
 pub mod relu;
+mod simd;
+mod storage;
 
 pub use error::OpError;
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 /// One bias value an output, if there is a bias at all.
 fn check_bias(op: &'static str, bias: Option<&Tensor>, outputs: usize) -> Result<(), OpError> {
@@ -37,5 +42,13 @@ fn check_bias(op: &'static str, bias: Option<&Tensor>, outputs: usize) -> Result
             Err(OpError::Bias { op, expected: outputs, shape: bias.dims().to_vec() })
         }
         _ => Ok(()),
+    }
+}
+
+/// The bias, or zeros that nobody tracks.
+fn bias_or_zeros(bias: Option<&Tensor>, outputs: usize) -> candle_core::Result<Tensor> {
+    match bias {
+        Some(bias) => bias.contiguous(),
+        None => Tensor::zeros(outputs, DType::F32, &Device::Cpu),
     }
 }

@@ -1,8 +1,15 @@
 //! Two-dimensional convolution.
+//!
+//! On the CPU each sample is unfolded, a band of output rows at a time, into a matrix that stays in the cache, and
+//! multiplied with the weights; threads share the samples.
 
-use candle_core::Tensor;
+mod im2col;
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 
 use super::OpError;
+use super::gradients::Wanted;
+use super::storage::{on_cpu_f32, slice, with_values};
 
 const OP: &str = "conv2d";
 
@@ -22,14 +29,18 @@ pub fn conv2d(
     stride: usize,
     padding: usize,
 ) -> Result<Tensor, OpError> {
-    Geometry::new(OP, x, weight, bias, stride, padding)?;
-    composed(x, weight, bias, stride, padding)
+    let geometry = Geometry::new(OP, x, weight, bias, stride, padding)?;
+    if !on_cpu_f32(&[x, weight, bias.unwrap_or(weight)]) {
+        return composed(x, weight, bias, stride, padding);
+    }
+    let bias = super::bias_or_zeros(bias, geometry.outputs)?;
+    Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias, Conv2d(geometry))?)
 }
 
 /// [`conv2d`] in plain Candle ops.
 ///
 /// # Errors
-/// Only those of Candle.
+/// As [`conv2d`].
 pub fn composed(
     x: &Tensor,
     weight: &Tensor,
@@ -37,7 +48,16 @@ pub fn composed(
     stride: usize,
     padding: usize,
 ) -> Result<Tensor, OpError> {
-    let y = x.conv2d(weight, padding, stride, 1, 1)?;
+    let geometry = Geometry::new(OP, x, weight, bias, stride, padding)?;
+    // Candle's backward pass fails when the last column or row that a kernel reaches is not the last one there is.
+    let height = (geometry.out_height - 1) * stride + geometry.kernel_height;
+    let width = (geometry.out_width - 1) * stride + geometry.kernel_width;
+    let y = if (height, width) == (geometry.height + 2 * padding, geometry.width + 2 * padding) {
+        x.conv2d(weight, padding, stride, 1, 1)?
+    } else {
+        let padded = x.pad_with_zeros(2, padding, padding)?.pad_with_zeros(3, padding, padding)?;
+        padded.narrow(2, 0, height)?.narrow(3, 0, width)?.conv2d(weight, 0, stride, 1, 1)?
+    };
     match bias {
         Some(bias) => Ok(y.broadcast_add(&bias.reshape((1, (), 1, 1))?)?),
         None => Ok(y),
@@ -109,5 +129,46 @@ impl Geometry {
             out_height: (padded_height - kernel_height) / stride + 1,
             out_width: (padded_width - kernel_width) / stride + 1,
         })
+    }
+}
+
+/// Arguments: `x`, `weight`, `bias`.
+struct Conv2d(Geometry);
+
+impl CustomOp3 for Conv2d {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let geometry = self.0;
+        let y =
+            im2col::forward(geometry, slice(x, x_layout)?, slice(weight, weight_layout)?, slice(bias, bias_layout)?);
+        let shape = (geometry.batch, geometry.outputs, geometry.out_height, geometry.out_width);
+        Ok((CpuStorage::F32(y), Shape::from(shape)))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _y: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let wanted = Wanted::of(x, weight, bias);
+        let gradient = gradient.contiguous()?;
+        let gradients = with_values([x, weight, &gradient], |[x, weight, gradient]| {
+            Ok(im2col::backward(self.0, x, weight, gradient, wanted))
+        })?;
+        gradients.into_tensors(x, weight, bias)
     }
 }

@@ -1,0 +1,32 @@
+//! The values behind CPU tensors.
+
+use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
+
+/// Whether all of `tensors` are `f32` on the CPU: what the kernels here are for.
+pub(super) fn on_cpu_f32(tensors: &[&Tensor]) -> bool {
+    tensors.iter().all(|tensor| tensor.device().is_cpu() && tensor.dtype() == DType::F32)
+}
+
+/// The values of a contiguous `f32` argument of a custom op.
+pub(super) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => bail!("a kernel was given a tensor that is not contiguous: {:?}", layout.stride()),
+    }
+}
+
+/// Calls `work` with the values of `tensors`, each contiguous, `f32` and on the CPU.
+pub(super) fn with_values<const N: usize, R>(
+    tensors: [&Tensor; N],
+    work: impl FnOnce([&[f32]; N]) -> Result<R>,
+) -> Result<R> {
+    let guards = tensors.map(Tensor::storage_and_layout);
+    let mut values: [&[f32]; N] = [&[]; N];
+    for (values, (storage, layout)) in values.iter_mut().zip(&guards) {
+        *values = match &**storage {
+            Storage::Cpu(storage) => slice(storage, layout)?,
+            _ => bail!("a CPU kernel was given a tensor of another device"),
+        };
+    }
+    work(values)
+}
