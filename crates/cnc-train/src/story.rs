@@ -115,7 +115,7 @@ pub struct Prediction {
     pub confidence: Option<f64>,
 }
 
-/// Test representations of one stage in two dimensions; the four lists are parallel.
+/// Test representations of one stage, scaled to length 1, in two dimensions; the four lists are parallel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Representations {
     /// Name of the stage for people.

@@ -52,7 +52,10 @@ fn notes(run: &RunRecord) -> Markup {
     let notes: Vec<_> = stages.flat_map(|stage| stage.notes.iter().map(move |note| (&stage.title, note))).collect();
     html! {
         @if !notes.is_empty() {
-            ul.notes { @for (stage, note) in notes { li { (stage) ": " (note) } } }
+            details {
+                summary { (notes.len()) @if notes.len() == 1 { " remark" } @else { " remarks" } }
+                ul.notes { @for (stage, note) in notes { li { (stage) ": " (note) } } }
+            }
         }
     }
 }

@@ -183,7 +183,7 @@ fn random_crop(runs: &[RunRecord]) -> Markup {
         .collect();
     html! {
         @if !stages.is_empty() {
-            div.scroll tabindex="0" role="group" aria-label="Evaluation with the random crop of training" {
+            div.scroll.after tabindex="0" role="group" aria-label="Evaluation with the random crop of training" {
                 table {
                     caption { "With the random crop of training instead of the centre crop, as the paper evaluates" }
                     thead { tr { th scope="col" { "Model" } th.num scope="col" { "Worst group" } th.num scope="col" { "Average, plain" } th.num scope="col" { "n" } } }

@@ -44,7 +44,7 @@ pub(super) fn representations(id: usize, story: &Story) -> Markup {
     html! {
         p.lede {
             @if let Some(shown) = shown {
-                (shown.x.len()) " of " (count(shown.count)) " test samples, the same in every picture: each model’s representations in the plane of their two principal components, which hold "
+                (shown.x.len()) " of " (count(shown.count)) " test samples, the same in every picture: each model’s representations, scaled to length 1, in the plane of their two principal components, which hold "
                 (variances(story)) " of the variance. "
             }
             "A model that reads the attribute keeps samples of one attribute together; one that does not keeps classes together."

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::evaluate::Predictions;
 
+/// Samples of each part of the contrastive batch that are shown at most.
+const PER_PART: usize = 8;
+
 /// Errors of the worst group that are shown at most.
 const ERRORS: usize = 24;
 
@@ -132,7 +135,11 @@ impl Collector<'_> {
                 }
             }
             let said = [(training.title, training.train)];
-            shown.into_iter().map(|row| self.sample(split, "training", row, &said)).collect::<Result<Vec<_>, _>>()
+            shown
+                .into_iter()
+                .take(PER_PART)
+                .map(|row| self.sample(split, "training", row, &said))
+                .collect::<Result<Vec<_>, _>>()
         };
         Ok(ContrastiveBatch {
             title: training.title.to_owned(),
@@ -192,7 +199,7 @@ impl Collector<'_> {
         Ok(shown.into_iter().map(|(_, counterfactual)| counterfactual).collect())
     }
 
-    /// The same test samples for every stage, each stage in the plane of its own principal components.
+    /// The same test samples for every stage, scaled to length 1, each stage in the plane of its own principal components.
     fn representations(&self) -> Vec<Representations> {
         let split = &self.dataset.test;
         let mut rows = shuffled(split.len() as u32, &mut ChaCha8Rng::seed_from_u64(0));
@@ -206,8 +213,7 @@ impl Collector<'_> {
                 let values: Vec<f32> = rows
                     .iter()
                     .filter_map(|row| stage.test.representations.chunks_exact(stage.test.dim).nth(*row as usize))
-                    .flatten()
-                    .copied()
+                    .flat_map(of_length_one)
                     .collect();
                 let plane = embedding::plane(&values, stage.test.dim);
                 Representations {
@@ -259,6 +265,12 @@ impl Collector<'_> {
     fn class(&self, class: u32) -> String {
         self.dataset.classes.get(class as usize).cloned().unwrap_or_default()
     }
+}
+
+/// A representation scaled to length 1: similarity is a matter of direction, in the contrastive loss as well.
+fn of_length_one(row: &[f32]) -> impl Iterator<Item = f32> {
+    let length = row.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    row.iter().map(move |value| value / length)
 }
 
 /// A share with four decimals.
@@ -339,7 +351,10 @@ mod tests {
         assert!(story.counterfactuals.is_empty(), "the first stage does not change its mind with the colour");
         assert_eq!(story.representations.len(), 2);
         assert_eq!(story.representations[0].x.len(), data.test.len().min(POINTS));
-        assert!(story.representations[0].explained.iter().sum::<f64>() > 0.99, "two of three columns vary");
+        assert!(
+            story.representations[0].explained.iter().sum::<f64>() > 0.99,
+            "directions of two columns vary in a plane"
+        );
 
         assert_eq!(story, collect(&data, &stages, Some(training)).unwrap(), "the same input gives the same story");
         let text = serde_json::to_string(&story).unwrap();
