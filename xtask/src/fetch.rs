@@ -130,3 +130,73 @@ fn verify(path: &Path) -> Result<()> {
 fn set(variable: &str) -> Option<String> {
     env::var(variable).ok().filter(|value| !value.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    fn file(revision: &str, path: &str) -> HubFile {
+        HubFile { repository: "owner/name".into(), revision: revision.into(), path: path.into() }
+    }
+
+    /// A local copy with two files, and an empty cache.
+    fn local_copy() -> (tempfile::TempDir, HubCache) {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("datasets/owner/name/data");
+        std::fs::create_dir_all(&data).unwrap();
+        std::fs::write(data.join("train.parquet"), "train").unwrap();
+        std::fs::write(data.join("test.parquet"), "test").unwrap();
+        let cache = HubCache::new(folder.path().join("cache"));
+        (folder, cache)
+    }
+
+    #[test]
+    fn a_copy_ends_in_the_layout_of_the_hubs_cache() {
+        let (folder, cache) = local_copy();
+        let files = [file(COMMIT, "data/train.parquet"), file(COMMIT, "data/test.parquet")];
+        copy(&cache, folder.path(), &files).unwrap();
+        let repository = cache.root().join("datasets--owner--name");
+        let blob = repository
+            .join("blobs")
+            .join(sha256(&folder.path().join("datasets/owner/name/data/train.parquet")).unwrap());
+        assert_eq!(std::fs::read_to_string(&blob).unwrap(), "train");
+        let found = cache.find(&files[0]).unwrap();
+        assert_eq!(found, repository.join("snapshots").join(COMMIT).join("data/train.parquet"));
+        assert_eq!(found.canonicalize().unwrap(), blob.canonicalize().unwrap());
+        let left: Vec<_> = std::fs::read_dir(repository.join("blobs")).unwrap().collect();
+        assert_eq!(left.len(), 2, "nothing but the two blobs: {left:?}");
+    }
+
+    #[test]
+    fn a_branch_is_found_by_its_reference_after_a_copy() {
+        let (folder, cache) = local_copy();
+        let files =
+            [file("refs/convert/parquet", "data/train.parquet"), file("refs/convert/parquet", "data/test.parquet")];
+        copy(&cache, folder.path(), &files).unwrap();
+        assert_eq!(std::fs::read_to_string(cache.find(&files[1]).unwrap()).unwrap(), "test");
+    }
+
+    #[test]
+    fn a_copy_without_one_of_the_files_leaves_the_cache_as_it_was() {
+        let (folder, cache) = local_copy();
+        let files = [file(COMMIT, "data/train.parquet"), file(COMMIT, "data/other.parquet")];
+        let message = format!("{:#}", copy(&cache, folder.path(), &files).unwrap_err());
+        assert!(message.contains("data/other.parquet is needed"), "{message}");
+        assert!(!cache.root().exists());
+    }
+
+    #[test]
+    fn a_download_with_other_bytes_than_its_name_says_is_removed() {
+        let (folder, cache) = local_copy();
+        let files = [file(COMMIT, "data/train.parquet"), file(COMMIT, "data/test.parquet")];
+        copy(&cache, folder.path(), &files).unwrap();
+        let path = cache.find(&files[0]).unwrap();
+        verify(&path).unwrap();
+        std::fs::write(&path, "<html>").unwrap();
+        let message = format!("{:#}", verify(&path).unwrap_err());
+        assert!(message.contains("SHA-256") && message.contains("fetch it again"), "{message}");
+        assert!(cache.find(&files[0]).is_err());
+    }
+}
