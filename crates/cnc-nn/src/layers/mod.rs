@@ -1,4 +1,4 @@
-//! Layers: variables by PyTorch's names and with PyTorch's initial values, around the functions of [`ops`](crate::ops).
+//! Layers: variables by PyTorch's names and with PyTorch's initial values, around the functions of [`ops`].
 
 mod conv2d;
 mod conv_relu_pool;

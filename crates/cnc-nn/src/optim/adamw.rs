@@ -52,8 +52,8 @@ impl AdamW {
     /// An optimiser of the parameters of these groups.
     ///
     /// # Errors
-    /// [`Error::InvalidOption`] unless both betas are at least 0 and below 1 and `eps` is 0 or more;
-    /// [`Error::DuplicateParameter`] for a parameter that comes twice.
+    /// [`InvalidOption`](crate::Error::InvalidOption) unless both betas are at least 0 and below 1 and `eps` is 0 or more;
+    /// [`DuplicateParameter`](crate::Error::DuplicateParameter) for a parameter that comes twice.
     pub fn new(groups: Vec<ParameterGroup>, options: AdamWOptions) -> Result<Self> {
         let AdamWOptions { betas: (beta1, beta2), eps } = options;
         for (option, beta) in [("first beta of AdamW", beta1), ("second beta of AdamW", beta2)] {
