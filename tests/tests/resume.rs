@@ -6,7 +6,17 @@ use std::time::{Duration, Instant};
 use cnc_tests::{Outcome, Workbench};
 
 const RUN: &[&str] = &[
-    "digits", "--limit", "400", "--out", "run", "--set", "stage1.epochs=2", "--set", "steps=12", "--set", "evaluate_every=3",
+    "digits",
+    "--limit",
+    "400",
+    "--out",
+    "run",
+    "--set",
+    "stage1.epochs=2",
+    "--set",
+    "steps=12",
+    "--set",
+    "evaluate_every=3",
 ];
 
 /// Everything of a finished run that must not depend on how often it was stopped.
@@ -54,7 +64,8 @@ fn a_run_that_is_killed_again_and_again_ends_in_the_same_bits() {
     // Moments spread over the whole run, the same ones in every test run: i · golden ratio mod 1.
     for moment in (1..=8).map(|i| (f64::from(i) * 0.618_034).fract()) {
         let resume: &[&str] = if bench.file("run/config.toml").exists() { &["--resume"] } else { &[] };
-        let mut child = bench.command(&[RUN, resume].concat()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            bench.command(&[RUN, resume].concat()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(whole.mul_f64(moment * 0.7));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -66,7 +77,8 @@ fn a_run_that_is_killed_again_and_again_ends_in_the_same_bits() {
         let _ = bench.run(&[RUN, &["--resume"]].concat()).success();
     }
     assert!(traces(&bench) == expected, "a resumed run differs from an uninterrupted one");
-    let names = std::fs::read_dir(bench.file("run")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names =
+        std::fs::read_dir(bench.file("run")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let left: Vec<String> = names.filter(|name| name.ends_with(".part")).collect();
     assert!(left.is_empty(), "temporary files are left: {left:?}");
 }

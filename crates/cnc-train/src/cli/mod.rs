@@ -2,10 +2,13 @@
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use cnc_data::{DataError, Manifest};
 
 use crate::error::{Interrupted, UsageError};
 
+mod check;
 mod datasets;
 mod methods;
 mod report;
@@ -40,6 +43,8 @@ enum Command {
     /// The datasets that are built in, and which of them are on this machine.
     #[command(after_help = "Example:\n  cnc-train datasets")]
     Datasets,
+    /// Read and decode all of a dataset, count its rows and groups, warn, train nothing.
+    Check(check::Arguments),
     /// The methods: source, stages, and the labels that each one uses.
     #[command(after_help = "Example:\n  cnc-train methods")]
     Methods,
@@ -53,6 +58,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         None => train::run(&cli.train),
+        Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Datasets) => datasets::run(),
         Some(Command::Methods) => methods::run(),
         Some(Command::Report(arguments)) => report::run(&arguments),
@@ -70,4 +76,12 @@ pub fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// An unknown name is a mistake in the command, a bad file is not.
+fn open_manifest(dataset: &str) -> Result<Manifest> {
+    Manifest::open(dataset).map_err(|error| match error {
+        DataError::UnknownDataset { .. } => UsageError(error.to_string()).into(),
+        error => error.into(),
+    })
 }

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use cnc_data::{DataError, Dataset, HubCache, Manifest, OpenOptions};
+use cnc_data::{Dataset, HubCache, Manifest, OpenOptions};
 use cnc_nn::files::write_atomically;
 use toml::Table;
 
+use super::open_manifest;
 use crate::error::{UsageError, did_you_mean};
 use crate::methods::{MethodInfo, find};
 use crate::recipe::{Recipe, parse_assignment};
@@ -169,14 +170,6 @@ fn read_config(path: &Path) -> Result<ConfigFile> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read --config {}", path.display()))?;
     toml::from_str(&text)
         .map_err(|e| UsageError(format!("--config {}: {}", path.display(), e.to_string().trim())).into())
-}
-
-/// An unknown name is a mistake in the command, a bad file is not.
-fn open_manifest(dataset: &str) -> Result<Manifest> {
-    Manifest::open(dataset).map_err(|error| match error {
-        DataError::UnknownDataset { .. } => UsageError(error.to_string()).into(),
-        error => error.into(),
-    })
 }
 
 /// The general recipe, with the dataset's own laid over it.

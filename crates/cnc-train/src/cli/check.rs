@@ -1,0 +1,85 @@
+//! `cnc-train check`: read and decode everything, count, warn, train nothing.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use anyhow::Result;
+use clap::Args;
+use cnc_data::{Dataset, HubCache, OpenOptions, Split};
+
+use super::open_manifest;
+
+/// Below this many samples, the accuracy of a group has an interval of more than 40 points.
+const FEW: usize = 20;
+
+/// Which dataset.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  cnc-train check digits
+  cnc-train check my-data/dataset.toml")]
+pub(super) struct Arguments {
+    /// Name of a built-in dataset, or path of a manifest.
+    dataset: String,
+}
+
+/// Open the dataset, which reads and decodes every row, and print what is in it.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let manifest = open_manifest(&arguments.dataset)?;
+    let dataset = Dataset::open(&manifest, &OpenOptions { limit: None, hub: HubCache::from_env() })?;
+    let splits = [&*dataset.train, &*dataset.validation, &*dataset.test];
+    println!("{}: every row was read and decoded", dataset.name);
+    println!("\n{:<24} {:>10} {:>10} {:>10}", "rows", "train", "validation", "test");
+    let row =
+        |name: &str, counts: [usize; 3]| println!("{name:<24} {:>10} {:>10} {:>10}", counts[0], counts[1], counts[2]);
+    row("all", splits.map(Split::len));
+    for (index, class) in dataset.classes.iter().enumerate() {
+        row(class, splits.map(|split| split.labels().iter().filter(|label| **label as usize == index).count()));
+    }
+    println!("\n{:<24} {:>10} {:>10} {:>10}", "groups", "train", "validation", "test");
+    for (index, group) in dataset.train.groups().iter().enumerate() {
+        row(&group.name, splits.map(|split| split.groups().get(index).map_or(0, |group| group.rows.len())));
+    }
+    println!();
+    let warnings = warnings(&splits)?;
+    for warning in &warnings {
+        println!("warning: {warning}");
+    }
+    if warnings.is_empty() {
+        println!("nothing to warn of");
+    }
+    Ok(())
+}
+
+fn warnings(splits: &[&Split; 3]) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    for split in splits {
+        for group in split.groups().iter().filter(|group| group.rows.len() < FEW) {
+            let (name, count) = (split.name(), group.rows.len());
+            warnings.push(match count {
+                0 => format!("group `{}` has no {name} sample: it is left out of the worst group", group.name),
+                _ => format!("group `{}` has {count} {name} samples, fewer than {FEW}", group.name),
+            });
+        }
+    }
+    let mut first_seen: HashMap<u64, (&Split, u32)> = HashMap::new();
+    for split in splits {
+        let (mut across, mut example) = (0_usize, None);
+        for row in 0..split.len() as u32 {
+            let mut hasher = DefaultHasher::new();
+            split.picture(row)?.pixels.hash(&mut hasher);
+            let (earlier, earlier_row) = *first_seen.entry(hasher.finish()).or_insert((split, row));
+            if earlier.name() != split.name() {
+                across += 1;
+                example.get_or_insert((earlier.name(), earlier_row, row));
+            }
+        }
+        if let Some((earlier, earlier_row, row)) = example {
+            warnings.push(format!(
+                "{across} {} samples are equal to samples of another split, for example row {row} to row {earlier_row} of {earlier}",
+                split.name()
+            ));
+        }
+    }
+    Ok(warnings)
+}
