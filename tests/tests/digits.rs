@@ -85,3 +85,31 @@ fn a_report_of_two_runs_can_be_built_afterwards() {
     assert!(!bench.read("both.html").is_empty());
     bench.run(&["report", "nowhere"]).fails(1, &["nowhere"]);
 }
+
+#[test]
+fn evaluating_a_finished_run_gives_its_figures_again() {
+    let bench = Workbench::new();
+    let table = bench.run(&small(&["--out", "a"])).success().stdout;
+    let again = bench.run(&["evaluate", "a"]).success().stdout;
+    let last_column = |text: &str, row: &str| {
+        let line =
+            text.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("`{row}` is not in:\n{text}"));
+        line.split_whitespace().last().map(str::to_owned)
+    };
+    for row in ["8 or 9 / violet", "worst group", "average (plain)", "changed by attribute"] {
+        assert_eq!(last_column(&table, row), last_column(&again, row), "{row}");
+    }
+    let validation = bench.run(&["evaluate", "a", "--split", "validation"]).success().stdout;
+    assert!(validation.contains("validation, n = 300"), "{validation}");
+    bench.run(&["evaluate", "b"]).fails(1, &["b holds no finished run"]);
+}
+
+#[test]
+fn checking_a_dataset_counts_it_and_trains_nothing() {
+    let bench = Workbench::new();
+    let outcome = bench.run(&["check", "digits"]).success();
+    for words in ["every row was read and decoded", "8 or 9 / violet", "5400", "3000", "10000", "fewer than 20"] {
+        assert!(outcome.stdout.contains(words), "`{words}` is not in:\n{}", outcome.stdout);
+    }
+    assert!(!bench.file("runs").exists());
+}

@@ -1,9 +1,10 @@
 //! The local cache of the Hugging Face hub, in the layout that all its clients share. Nothing here opens a connection.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use hf_hub::{Cache, Repo, RepoType};
+use hf_hub::{Repo, RepoType};
 
 use crate::manifest::HubFile;
 
@@ -11,6 +12,79 @@ use crate::manifest::HubFile;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotCached(String);
+
+/// What a repository of the hub holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RepositoryKind {
+    /// Data.
+    Dataset,
+    /// Weights, their configuration and their tokenizer.
+    Model,
+}
+
+/// A repository of the hub at a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubRepository {
+    /// Data or a model.
+    pub kind: RepositoryKind,
+    /// `owner/name`.
+    pub name: String,
+    /// Commit, branch or tag.
+    pub revision: String,
+}
+
+impl HubRepository {
+    /// The repository's name as a folder of the cache: `datasets--owner--name`, `models--owner--name`.
+    #[must_use]
+    pub fn folder_name(&self) -> String {
+        let kind = match self.kind {
+            RepositoryKind::Dataset => RepoType::Dataset,
+            RepositoryKind::Model => RepoType::Model,
+        };
+        Repo::new(self.name.clone(), kind).folder_name()
+    }
+}
+
+impl From<&HubFile> for HubRepository {
+    fn from(file: &HubFile) -> Self {
+        Self { kind: RepositoryKind::Dataset, name: file.repository.clone(), revision: file.revision.clone() }
+    }
+}
+
+/// What the hub said about a file when it was fetched.
+///
+/// The shared layout of the cache has no place for a size, and a file that lost its end must be seen without asking
+/// the hub: `cargo xtask fetch` notes both in `.fetched/<commit>/<path>` of the repository's folder, where the other
+/// clients do not look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Bytes.
+    pub size: u64,
+    /// The name of the blob: of a large file its SHA-256 in hexadecimal digits.
+    pub blob: String,
+}
+
+impl Fetched {
+    /// Where the note on a file is, in the folder of its repository.
+    #[must_use]
+    pub fn path(folder: &Path, commit: &str, path: &str) -> PathBuf {
+        folder.join(".fetched").join(commit).join(path)
+    }
+
+    /// The note on a file, if there is one that can be read.
+    #[must_use]
+    pub fn read(folder: &Path, commit: &str, path: &str) -> Option<Self> {
+        let text = fs::read_to_string(Self::path(folder, commit, path)).ok()?;
+        let (size, blob) = text.trim_end().split_once(' ')?;
+        Some(Self { size: size.parse().ok()?, blob: blob.to_string() })
+    }
+
+    /// The text of the note.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{} {}\n", self.size, self.blob)
+    }
+}
 
 /// The folder of `datasets--owner--name`, `models--owner--name`, ...
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +107,9 @@ impl HubCache {
 
     fn from_variables(variable: impl Fn(&str) -> Option<PathBuf>) -> Self {
         let set = |name| variable(name).filter(|value| !value.as_os_str().is_empty());
-        let root = set("HF_HUB_CACHE").or_else(|| set("HUGGINGFACE_HUB_CACHE")).unwrap_or_else(|| {
-            let home = set("HF_HOME").unwrap_or_else(|| {
-                let cache = set("XDG_CACHE_HOME").unwrap_or_else(|| env::home_dir().unwrap_or_default().join(".cache"));
-                cache.join("huggingface")
-            });
-            home.join("hub")
-        });
+        let root = set("HF_HUB_CACHE")
+            .or_else(|| set("HUGGINGFACE_HUB_CACHE"))
+            .unwrap_or_else(|| home_from_variables(&set).join("hub"));
         Self { root }
     }
 
@@ -49,38 +119,77 @@ impl HubCache {
         &self.root
     }
 
-    /// The path of a file in the cache.
-    ///
-    /// # Errors
-    /// It is not there, is empty, or is a link to nothing.
-    pub fn find(&self, file: &HubFile) -> Result<PathBuf, NotCached> {
-        self.look_up(file).map_err(NotCached)
+    /// The folder of a repository.
+    #[must_use]
+    pub fn folder(&self, repository: &HubRepository) -> PathBuf {
+        self.root.join(repository.folder_name())
     }
 
-    fn look_up(&self, file: &HubFile) -> Result<PathBuf, String> {
-        let repo = Repo::with_revision(file.repository.clone(), RepoType::Dataset, file.revision.clone());
-        let folder = self.root.join(repo.folder_name());
+    /// The commit that a revision stands for here.
+    #[must_use]
+    pub fn commit(&self, repository: &HubRepository) -> String {
+        let reference = self.folder(repository).join("refs").join(&repository.revision);
+        match fs::read_to_string(reference) {
+            Ok(commit) => commit.trim().to_string(),
+            // A full commit needs no reference: its snapshot has its name.
+            Err(_) => repository.revision.clone(),
+        }
+    }
+
+    /// The path of a dataset's file in the cache.
+    ///
+    /// # Errors
+    /// It is not there, is empty, has lost its end, or is a link to nothing.
+    pub fn find(&self, file: &HubFile) -> Result<PathBuf, NotCached> {
+        self.find_in(&file.into(), &file.path)
+    }
+
+    /// The path of a file of any repository in the cache.
+    ///
+    /// # Errors
+    /// It is not there, is empty, has lost its end, or is a link to nothing.
+    pub fn find_in(&self, repository: &HubRepository, path: &str) -> Result<PathBuf, NotCached> {
+        self.look_up(repository, path).map_err(NotCached)
+    }
+
+    fn look_up(&self, repository: &HubRepository, file: &str) -> Result<PathBuf, String> {
+        let folder = self.folder(repository);
         if !folder.is_dir() {
             return Err(format!("the cache {} does not have the repository", self.root.display()));
         }
-        let cached = Cache::new(self.root.clone()).repo(repo);
-        let reference = folder.join("refs").join(&file.revision);
-        let commit = match std::fs::read_to_string(&reference) {
-            Ok(commit) => commit.trim().to_string(),
-            // A full commit needs no reference: its snapshot has its name.
-            Err(_) => file.revision.clone(),
-        };
-        let path = cached.pointer_path(&commit).join(&file.path);
-        match std::fs::metadata(&path) {
-            Ok(found) if found.is_file() && found.len() > 0 => Ok(path),
-            Ok(found) if found.is_file() => Err(format!("{} is empty", path.display())),
-            Ok(_) => Err(format!("{} is not a file", path.display())),
+        let commit = self.commit(repository);
+        let path = folder.join("snapshots").join(&commit).join(file);
+        let found = match fs::metadata(&path) {
+            Ok(found) if found.is_file() => found.len(),
+            Ok(_) => return Err(format!("{} is not a file", path.display())),
             Err(_) if path.symlink_metadata().is_ok() => {
-                Err(format!("{} points to a blob that is gone", path.display()))
+                return Err(format!("{} points to a blob that is gone", path.display()));
             }
-            Err(_) => Err(format!("{} does not exist", path.display())),
+            Err(_) => return Err(format!("{} does not exist", path.display())),
+        };
+        match Fetched::read(&folder, &commit, file) {
+            Some(Fetched { size, .. }) if size != found => Err(format!(
+                "{} is incomplete, expected {size} bytes, found {found}: run cargo xtask fetch --force",
+                path.display()
+            )),
+            _ if found == 0 => Err(format!("{} is empty", path.display())),
+            _ => Ok(path),
         }
     }
+}
+
+/// The folder of the hub's clients, with the token and, unless `HF_HUB_CACHE` says otherwise, the cache: `HF_HOME`,
+/// else `XDG_CACHE_HOME`/huggingface, else `~/.cache/huggingface`.
+#[must_use]
+pub fn hub_home() -> PathBuf {
+    home_from_variables(&|name| env::var_os(name).map(PathBuf::from).filter(|value| !value.as_os_str().is_empty()))
+}
+
+fn home_from_variables(set: &impl Fn(&'static str) -> Option<PathBuf>) -> PathBuf {
+    set("HF_HOME").unwrap_or_else(|| {
+        let cache = set("XDG_CACHE_HOME").unwrap_or_else(|| env::home_dir().unwrap_or_default().join(".cache"));
+        cache.join("huggingface")
+    })
 }
 
 #[cfg(test)]
@@ -143,6 +252,17 @@ mod tests {
             std::os::unix::fs::symlink("../../../blobs/gone", &path).unwrap();
             assert!(cache.find(&wanted("0123abc")).unwrap_err().0.contains("blob that is gone"));
         }
+        #[cfg(unix)]
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "12345").unwrap();
+        let note = Fetched { size: 10, blob: "abc".into() };
+        let folder = cache.folder(&HubRepository::from(&wanted("0123abc")));
+        let note_path = Fetched::path(&folder, "0123abc", "data/train.parquet");
+        std::fs::create_dir_all(note_path.parent().unwrap()).unwrap();
+        std::fs::write(&note_path, note.text()).unwrap();
+        assert_eq!(Fetched::read(&folder, "0123abc", "data/train.parquet"), Some(note));
+        let incomplete = cache.find(&wanted("0123abc")).unwrap_err().0;
+        assert!(incomplete.contains("incomplete, expected 10 bytes, found 5"), "{incomplete}");
         let other = HubFile { repository: "owner/other".into(), ..wanted("0123abc") };
         assert!(cache.find(&other).unwrap_err().0.contains("does not have the repository"));
     }

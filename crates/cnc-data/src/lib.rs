@@ -16,6 +16,6 @@ pub mod table;
 
 pub use dataset::{Augment, Batch, Dataset, Group, Inputs, OpenOptions, Split};
 pub use error::DataError;
-pub use hub::{HubCache, NotCached};
+pub use hub::{Fetched, HubCache, HubRepository, NotCached, RepositoryKind, hub_home};
 pub use loader::{Draw, Prefetch, prefetch};
 pub use manifest::{HubFile, Manifest, SplitName};

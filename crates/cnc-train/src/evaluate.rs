@@ -88,7 +88,7 @@ pub fn evaluation(split: &Split, predictions: &[u32]) -> Result<Evaluation> {
 ///
 /// # Errors
 /// When the number of predictions is not that of the split's rows.
-pub fn summarise(dataset: &Dataset, name: &str, split: &Split, predictions: &[u32]) -> Result<SplitResult> {
+pub fn summarise(dataset: &Dataset, split: &Split, predictions: &[u32]) -> Result<SplitResult> {
     let evaluation = evaluation(split, predictions)?;
     let train_counts: Vec<usize> = dataset.train.groups().iter().map(|group| group.rows.len()).collect();
     let groups: Vec<GroupResult> = split
@@ -109,7 +109,7 @@ pub fn summarise(dataset: &Dataset, name: &str, split: &Split, predictions: &[u3
     let flips =
         split.counterfactuals().map(|versions| CounterfactualFlips::count(predictions, versions)).transpose()?;
     Ok(SplitResult {
-        split: name.to_owned(),
+        split: split.name().as_str().to_owned(),
         count: split.len() as u64,
         average_accuracy: evaluation.average().accuracy().unwrap_or(0.0),
         average_interval: evaluation.average().wilson(),

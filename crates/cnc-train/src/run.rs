@@ -123,7 +123,7 @@ impl Run {
         let view = View::Random(self.seeds.purpose("evaluation crop"));
         let test_random_crop = if self.dataset.test.augments() {
             let predictions = predict(model, &self.dataset.test, view, &self.device)?;
-            Some(summarise(&self.dataset, "test", &self.dataset.test, &predictions.classes)?)
+            Some(summarise(&self.dataset, &self.dataset.test, &predictions.classes)?)
         } else {
             None
         };
@@ -135,8 +135,8 @@ impl Run {
             selected: outcome.best.selected.clone(),
             training_errors: None,
             notes: Vec::new(),
-            val: summarise(&self.dataset, "validation", &self.dataset.validation, &val.classes)?,
-            test: summarise(&self.dataset, "test", &self.dataset.test, &test.classes)?,
+            val: summarise(&self.dataset, &self.dataset.validation, &val.classes)?,
+            test: summarise(&self.dataset, &self.dataset.test, &test.classes)?,
             test_random_crop,
             alignment_loss: self.alignment(test)?,
         })

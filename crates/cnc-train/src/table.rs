@@ -1,46 +1,26 @@
-//! The table that a run ends with: group, count, and the accuracy of each stage.
+//! Tables of figures as plain text: group, count, and an accuracy a model.
 
 use std::fmt::Write;
 
-use crate::results::{Results, SplitResult, StageResult};
+use cnc_core::Interval;
 
-/// The test figures of all stages, one column a stage, as plain text.
+use crate::results::{Results, SplitResult};
+
+/// The figures that a run ends with: the test split, one column a stage, as plain text.
 #[must_use]
 pub fn text(results: &Results) -> String {
-    let stages = &results.stages;
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut header = vec!["group".to_owned(), "n".to_owned()];
-    header.extend(stages.iter().map(|stage| stage.title.clone()));
-    rows.push(header);
-    for (index, group) in results.test.groups.iter().enumerate() {
-        let mut row = vec![group.name.clone(), group.count.to_string()];
-        row.extend(stages.iter().map(|stage| percent(stage.test.groups.get(index).and_then(|g| g.accuracy))));
-        rows.push(row);
+    let columns: Vec<Column<'_>> = results.stages.iter().map(|stage| Column::new(&stage.title, &stage.test)).collect();
+    let mut rows = rows(&columns);
+    let random: Vec<Option<&SplitResult>> =
+        results.stages.iter().map(|stage| stage.test_random_crop.as_ref()).collect();
+    if random.iter().any(Option::is_some) {
+        let cells =
+            |value: fn(&SplitResult) -> Option<f64>| random.iter().map(move |split| percent(split.and_then(value)));
+        rows.push(line("random crop: worst group", "", cells(|split| split.worst_group_accuracy)));
+        rows.push(line("random crop: average (plain)", "", cells(|split| Some(split.average_accuracy))));
     }
-    let rule = rows.len();
-    let total = results.test.count;
-    let mut figure = |name: &str, count: String, value: &dyn Fn(&StageResult) -> Option<String>| {
-        let values: Vec<Option<String>> = stages.iter().map(value).collect();
-        if values.iter().any(Option::is_some) {
-            let shown = values.into_iter().map(|value| value.unwrap_or_else(|| "-".to_owned()));
-            rows.push([name.to_owned(), count].into_iter().chain(shown).collect());
-        }
-    };
-    figure("worst group", String::new(), &|s| s.test.worst_group_accuracy.map(|a| percent(Some(a))));
-    figure("  95 % interval", String::new(), &|s| {
-        s.test.worst_group_interval.map(|i| format!("{:.1}-{:.1}", 100.0 * i.low, 100.0 * i.high))
-    });
-    figure("average (plain)", total.to_string(), &|s| Some(percent(Some(s.test.average_accuracy))));
-    figure("  95 % interval", String::new(), &|s| {
-        s.test.average_interval.map(|i| format!("{:.1}-{:.1}", 100.0 * i.low, 100.0 * i.high))
-    });
-    figure("average (adjusted)", total.to_string(), &|s| s.test.adjusted_average_accuracy.map(|a| percent(Some(a))));
-    figure("worst class", String::new(), &|s| s.test.worst_class_accuracy.map(|a| percent(Some(a))));
-    figure("changed by attribute", String::new(), &|s| s.test.flip_rate.map(|a| percent(Some(a))));
-    figure("random crop: worst group", String::new(), &|s| random_crop(s, |r| r.worst_group_accuracy));
-    figure("random crop: average (plain)", total.to_string(), &|s| random_crop(s, |r| Some(r.average_accuracy)));
-    let mut out = aligned(&rows, rule);
-    let _ = writeln!(out, "\ntest split of {}, n = {total}; accuracies in %, intervals: Wilson 95 %", results.dataset);
+    let mut out = aligned(&rows, results.test.groups.len() + 1);
+    let _ = writeln!(out, "\n{} of {}, n = {}; {UNITS}", results.test.split, results.dataset, results.test.count);
     let _ = writeln!(out, "labels used: {}", results.label_budget);
     let _ = writeln!(out, "selected: {}", results.selection_rule);
     let _ =
@@ -48,17 +28,71 @@ pub fn text(results: &Results) -> String {
     if let Some(limit) = results.limit {
         let _ = writeln!(out, "cut down: the first {limit} samples of each split only");
     }
-    if results.test.groups_overlap {
+    out + &remarks(&results.test)
+}
+
+/// The figures of one model on one split.
+#[must_use]
+pub fn of_split(split: &SplitResult) -> String {
+    let mut out = aligned(&rows(&[Column::new("accuracy", split)]), split.groups.len() + 1);
+    let _ = writeln!(out, "\n{}, n = {}; {UNITS}", split.split, split.count);
+    out + &remarks(split)
+}
+
+const UNITS: &str = "accuracies in %, intervals: Wilson 95 %";
+
+/// A column of figures.
+struct Column<'a> {
+    title: &'a str,
+    split: &'a SplitResult,
+}
+
+impl<'a> Column<'a> {
+    fn new(title: &'a str, split: &'a SplitResult) -> Self {
+        Self { title, split }
+    }
+}
+
+/// Header, one row a group, and the totals; all columns are of the same split.
+fn rows(columns: &[Column<'_>]) -> Vec<Vec<String>> {
+    let cells = |value: &dyn Fn(&SplitResult) -> String| columns.iter().map(|c| value(c.split)).collect::<Vec<_>>();
+    let mut rows = vec![line("group", "n", columns.iter().map(|column| column.title.to_owned()))];
+    let Some(first) = columns.first().map(|column| column.split) else { return rows };
+    for (index, group) in first.groups.iter().enumerate() {
+        let accuracy = |split: &SplitResult| percent(split.groups.get(index).and_then(|group| group.accuracy));
+        rows.push(line(&group.name, &group.count.to_string(), cells(&accuracy)));
+    }
+    let count = first.count.to_string();
+    rows.push(line("worst group", "", cells(&|s| percent(s.worst_group_accuracy))));
+    rows.push(line("  95 % interval", "", cells(&|s| interval(s.worst_group_interval))));
+    rows.push(line("average (plain)", &count, cells(&|s| percent(Some(s.average_accuracy)))));
+    rows.push(line("  95 % interval", "", cells(&|s| interval(s.average_interval))));
+    rows.push(line("average (adjusted)", &count, cells(&|s| percent(s.adjusted_average_accuracy))));
+    rows.push(line("worst class", "", cells(&|s| percent(s.worst_class_accuracy))));
+    if columns.iter().any(|column| column.split.flip_rate.is_some()) {
+        rows.push(line("changed by attribute", "", cells(&|s| percent(s.flip_rate))));
+    }
+    rows
+}
+
+fn line(name: &str, count: &str, cells: impl IntoIterator<Item = String>) -> Vec<String> {
+    [name.to_owned(), count.to_owned()].into_iter().chain(cells).collect()
+}
+
+/// What a reader of the figures has to know of the split.
+fn remarks(split: &SplitResult) -> String {
+    let mut out = String::new();
+    if split.groups_overlap {
         let _ = writeln!(out, "groups overlap: a sample counts in each of its groups");
     }
-    for group in results.test.groups.iter().filter(|group| group.count == 0) {
-        let _ = writeln!(out, "warning: group `{}` has no test sample; it is left out of the worst group", group.name);
+    for group in split.groups.iter().filter(|group| group.count == 0) {
+        let _ = writeln!(out, "warning: group `{}` has no sample here; it is left out of the worst group", group.name);
     }
     out
 }
 
-fn random_crop(stage: &StageResult, value: impl Fn(&SplitResult) -> Option<f64>) -> Option<String> {
-    stage.test_random_crop.as_ref().and_then(value).map(|accuracy| percent(Some(accuracy)))
+fn interval(interval: Option<Interval>) -> String {
+    interval.map_or("-".to_owned(), |i| format!("{:.1}-{:.1}", 100.0 * i.low, 100.0 * i.high))
 }
 
 fn percent(accuracy: Option<f64>) -> String {

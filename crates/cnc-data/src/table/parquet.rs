@@ -1,23 +1,18 @@
 //! Parquet in the form that the Hugging Face hub uses: images as a struct of `bytes` and `path`, labels as integers.
 //!
-//! A column's meaning does not depend on how it was written: whole numbers of any width, truth values, text, large
-//! text and dictionaries of these are read alike.
+//! Columns are read one by one through parquet's own column readers: no table in memory is needed in between. A column's
+//! meaning does not depend on how it was written: whole numbers of any width, truth values, text, large text and
+//! dictionaries of these are the same few physical types, and read alike.
 
 use std::fs::File;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
-};
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::DataType;
 use bytes::Bytes;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
-};
+use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType};
 use parquet::errors::ParquetError;
-use parquet::file::reader::ChunkReader;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::ColumnDescriptor;
 
 use super::{Cell, DataFile, Location};
 use crate::DataError;
@@ -28,13 +23,7 @@ const BATCH_ROWS: usize = 1024;
 /// A parquet file whose footer was read and understood.
 pub struct ParquetFile {
     file: DataFile,
-    source: Source,
-    metadata: ArrowReaderMetadata,
-}
-
-enum Source {
-    Disk(File),
-    Embedded(Bytes),
+    reader: Box<dyn FileReader>,
 }
 
 impl ParquetFile {
@@ -43,24 +32,21 @@ impl ParquetFile {
     /// # Errors
     /// The file is missing, is not parquet, or is cut short.
     pub fn open(file: DataFile) -> Result<Self, DataError> {
-        let (source, metadata) = match &file.location {
+        let reader: Result<Box<dyn FileReader>, ParquetError> = match &file.location {
             Location::Disk(path) => {
                 let opened = File::open(path).map_err(|e| DataError::File {
                     file: file.name.clone(),
                     problem: format!("cannot be opened ({e}); {}", file.remedy),
                 })?;
-                let metadata = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new());
-                (Source::Disk(opened), metadata)
+                SerializedFileReader::new(opened).map(|reader| Box::new(reader) as _)
             }
             Location::Embedded(bytes) => {
-                let bytes = Bytes::from_static(bytes);
-                let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new());
-                (Source::Embedded(bytes), metadata)
+                SerializedFileReader::new(Bytes::from_static(bytes)).map(|reader| Box::new(reader) as _)
             }
         };
-        match metadata {
-            Ok(metadata) => Ok(Self { file, source, metadata }),
-            Err(e) => Err(foreign(&file, &source, &e)),
+        match reader {
+            Ok(reader) => Ok(Self { file, reader }),
+            Err(e) => Err(foreign(&file, &e)),
         }
     }
 
@@ -73,7 +59,7 @@ impl ParquetFile {
     /// Number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
-        usize::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or(0)
+        usize::try_from(self.reader.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
     /// All cells of a column of integers, truth values or text.
@@ -81,11 +67,11 @@ impl ParquetFile {
     /// # Errors
     /// No such column, another type, or a null: with its row.
     pub fn cells(&self, column: &str) -> Result<Vec<Cell>, DataError> {
+        let leaf = self.leaf(column, &[column])?;
         let mut cells = Vec::with_capacity(self.rows());
-        for batch in self.read(column)? {
-            let array = self.only_column(batch)?;
+        for group in 0..self.reader.num_row_groups() {
             let first = cells.len();
-            for (i, cell) in self.convert(&array, column, first)?.into_iter().enumerate() {
+            for (i, cell) in self.cells_of_group(group, leaf, column, first)?.into_iter().enumerate() {
                 cells.push(cell.ok_or_else(|| {
                     self.row_error(first + i, column, "is null; every row needs a value here".to_string())
                 })?);
@@ -99,7 +85,16 @@ impl ParquetFile {
     /// # Errors
     /// No such column, or not a column of images.
     pub fn images(&self, column: &str) -> Result<Images<'_>, DataError> {
-        Ok(Images { file: self, column: column.to_string(), reader: self.read(column)?, next: 0 })
+        // The hub's struct of `bytes` and `path`, or the bytes alone.
+        let leaf = self.leaf(column, &[column, "bytes"]).or_else(|error| match self.leaf(column, &[column]) {
+            Ok(leaf) if self.describe(leaf)?.physical_type() == PhysicalType::BYTE_ARRAY => Ok(leaf),
+            Ok(leaf) => Err(self.not_images(column, &self.kind(leaf)?)),
+            Err(_) => Err(error),
+        })?;
+        if self.describe(leaf)?.physical_type() != PhysicalType::BYTE_ARRAY || self.is_text(leaf)? {
+            return Err(self.not_images(column, &self.kind(leaf)?));
+        }
+        Ok(Images { file: self, column: column.to_string(), leaf, group: 0, reader: None, next: 0 })
     }
 
     /// An error about one cell.
@@ -107,95 +102,161 @@ impl ParquetFile {
         DataError::Row { file: self.file.name.clone(), row, column: column.to_string(), problem }
     }
 
-    fn read(&self, column: &str) -> Result<ParquetRecordBatchReader, DataError> {
-        let schema = self.metadata.schema();
-        let Ok(index) = schema.index_of(column) else {
-            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    /// Position of the column of values at a path of names; nothing that repeats within a row is one.
+    fn leaf(&self, column: &str, path: &[&str]) -> Result<usize, DataError> {
+        let schema = self.reader.metadata().file_metadata().schema_descr();
+        let fields = schema.root_schema().get_fields();
+        if !fields.iter().any(|field| field.name() == column) {
+            let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
             return Err(self.error(format!("has no column `{column}`; it has {}", names.join(", "))));
-        };
-        let reader = match &self.source {
-            Source::Disk(file) => file.try_clone().map_err(ParquetError::from).and_then(|f| self.reader(f, index)),
-            Source::Embedded(bytes) => self.reader(bytes.clone(), index),
-        };
-        reader.map_err(|e| self.damaged(&e))
-    }
-
-    fn reader<T: ChunkReader + 'static>(
-        &self,
-        source: T,
-        column: usize,
-    ) -> Result<ParquetRecordBatchReader, ParquetError> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(source, self.metadata.clone());
-        let mask = ProjectionMask::roots(builder.parquet_schema(), [column]);
-        builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()
-    }
-
-    fn only_column(&self, batch: Result<RecordBatch, arrow_schema::ArrowError>) -> Result<ArrayRef, DataError> {
-        let batch = batch.map_err(|e| self.damaged(&e))?;
-        batch.columns().first().cloned().ok_or_else(|| self.error("a batch came without its column".to_string()))
-    }
-
-    /// `None` is a null. `first` is the row of the array's first value.
-    fn convert(&self, array: &ArrayRef, column: &str, first: usize) -> Result<Vec<Option<Cell>>, DataError> {
-        if let Some(dictionary) = array.as_any_dictionary_opt() {
-            if dictionary.values().is_empty() {
-                return Ok(vec![None; array.len()]);
-            }
-            let values = self.convert(dictionary.values(), column, first)?;
-            let keys = dictionary.keys();
-            let positions = dictionary.normalized_keys();
-            let cell = |i: usize, at: usize| if keys.is_null(i) { None } else { values.get(at).cloned().flatten() };
-            return Ok(positions.into_iter().enumerate().map(|(i, at)| cell(i, at)).collect());
         }
-        macro_rules! integers {
-            ($type:ty) => {
-                Ok(array.as_primitive::<$type>().iter().map(|v| v.map(|v| Cell::Integer(i64::from(v)))).collect())
-            };
-        }
-        macro_rules! text {
-            ($array:expr) => {
-                Ok($array.iter().map(|v| v.map(|v| Cell::Text(v.to_string()))).collect())
-            };
-        }
-        // pandas writes a column of integers as floats once one of them is missing.
-        let whole = |i: usize, value: f64| {
-            if value.fract() == 0.0 && value.abs() < 9e15 {
-                Ok(Cell::Integer(value as i64))
+        let found = schema.columns().iter().position(|leaf| leaf.path().parts() == path && leaf.max_rep_level() == 0);
+        found.ok_or_else(|| {
+            let parts = schema.columns().iter().map(|leaf| leaf.path().string());
+            let inside: Vec<String> = parts.filter(|part| part.starts_with(&format!("{column}."))).collect();
+            let expected = if path.len() == 1 {
+                "whole numbers or text"
             } else {
-                Err(self.row_error(first + i, column, format!("{value} is not a whole number")))
-            }
+                "images: a struct with a field `bytes`, or binary"
+            };
+            self.error(format!("column `{column}` holds {}; expected {expected}", inside.join(", ")))
+        })
+    }
+
+    fn describe(&self, leaf: usize) -> Result<&ColumnDescriptor, DataError> {
+        let schema = self.reader.metadata().file_metadata().schema_descr();
+        schema.columns().get(leaf).map(|column| &**column).ok_or_else(|| self.error("has lost a column".to_string()))
+    }
+
+    /// Name of a column's type for messages.
+    fn kind(&self, leaf: usize) -> Result<String, DataError> {
+        let column = self.describe(leaf)?;
+        Ok(match column.logical_type_ref() {
+            Some(logical) => format!("{:?} as {}", logical, column.physical_type()),
+            None => column.physical_type().to_string(),
+        })
+    }
+
+    fn is_text(&self, leaf: usize) -> Result<bool, DataError> {
+        let column = self.describe(leaf)?;
+        Ok(matches!(column.logical_type_ref(), Some(LogicalType::String | LogicalType::Enum | LogicalType::Json))
+            || matches!(column.converted_type(), ConvertedType::UTF8 | ConvertedType::ENUM | ConvertedType::JSON))
+    }
+
+    /// Whether whole numbers of this column are counts and not, say, days or cents.
+    fn is_number(&self, leaf: usize) -> Result<bool, DataError> {
+        let column = self.describe(leaf)?;
+        let known = |logical: &LogicalType| matches!(logical, LogicalType::Integer(_) | LogicalType::Unknown);
+        Ok(match column.logical_type_ref() {
+            Some(logical) => known(logical),
+            None => !matches!(
+                column.converted_type(),
+                ConvertedType::DECIMAL
+                    | ConvertedType::DATE
+                    | ConvertedType::TIME_MILLIS
+                    | ConvertedType::TIME_MICROS
+                    | ConvertedType::TIMESTAMP_MILLIS
+                    | ConvertedType::TIMESTAMP_MICROS
+            ),
+        })
+    }
+
+    /// `None` is a null. `first` is the row of the group's first value.
+    fn cells_of_group(
+        &self,
+        group: usize,
+        leaf: usize,
+        column: &str,
+        first: usize,
+    ) -> Result<Vec<Option<Cell>>, DataError> {
+        let described = self.describe(leaf)?;
+        let unsigned = match described.logical_type_ref() {
+            Some(LogicalType::Integer(kind)) => !kind.is_signed,
+            _ => matches!(described.converted_type(), ConvertedType::UINT_32 | ConvertedType::UINT_64),
         };
-        let floats = |values: Vec<Option<f64>>| {
-            values.into_iter().enumerate().map(|(i, v)| v.map(|v| whole(i, v)).transpose()).collect()
+        let refused = || {
+            let kind = self.kind(leaf)?;
+            Err(self.error(format!("column `{column}` holds {kind}; expected whole numbers or text")))
         };
-        match array.data_type() {
-            DataType::Int8 => integers!(Int8Type),
-            DataType::Int16 => integers!(Int16Type),
-            DataType::Int32 => integers!(Int32Type),
-            DataType::Int64 => integers!(Int64Type),
-            DataType::UInt8 => integers!(UInt8Type),
-            DataType::UInt16 => integers!(UInt16Type),
-            DataType::UInt32 => integers!(UInt32Type),
-            DataType::UInt64 => {
-                let checked = |i: usize, value: u64| {
-                    i64::try_from(value).map(Cell::Integer).map_err(|_| {
-                        self.row_error(first + i, column, format!("{value} is larger than any 64-bit signed integer"))
-                    })
-                };
-                let values = array.as_primitive::<UInt64Type>().iter();
-                values.enumerate().map(|(i, v)| v.map(|v| checked(i, v)).transpose()).collect()
+        let (text, number) = (self.is_text(leaf)?, self.is_number(leaf)?);
+        let row_error = |i: usize, problem: String| self.row_error(first + i, column, problem);
+        // pandas writes a column of integers as floats once one of them is missing.
+        let whole = |i: usize, value: f64| match value {
+            value if value.fract() == 0.0 && value.abs() < 9e15 => Ok(Cell::Integer(value as i64)),
+            value => Err(row_error(i, format!("{value} is not a whole number"))),
+        };
+        match self.column_reader(group, leaf)? {
+            ColumnReader::BoolColumnReader(reader) => {
+                self.all(reader, described, |_, value| Ok(Cell::Integer(i64::from(value))))
             }
-            DataType::Boolean => {
-                Ok(array.as_boolean().iter().map(|v| v.map(|v| Cell::Integer(i64::from(v)))).collect())
+            ColumnReader::Int32ColumnReader(reader) if number => self.all(reader, described, |_, value| {
+                Ok(Cell::Integer(if unsigned { i64::from(value.cast_unsigned()) } else { i64::from(value) }))
+            }),
+            ColumnReader::Int64ColumnReader(reader) if number => self.all(reader, described, |i, value| {
+                if unsigned && value < 0 {
+                    let value = value.cast_unsigned();
+                    return Err(row_error(i, format!("{value} is larger than any 64-bit signed integer")));
+                }
+                Ok(Cell::Integer(value))
+            }),
+            ColumnReader::FloatColumnReader(reader) => {
+                self.all(reader, described, |i, value| whole(i, f64::from(value)))
             }
-            DataType::Float32 => floats(array.as_primitive::<Float32Type>().iter().map(|v| v.map(f64::from)).collect()),
-            DataType::Float64 => floats(array.as_primitive::<Float64Type>().iter().collect()),
-            DataType::Utf8 => text!(array.as_string::<i32>()),
-            DataType::LargeUtf8 => text!(array.as_string::<i64>()),
-            DataType::Utf8View => text!(array.as_string_view()),
-            DataType::Null => Ok(vec![None; array.len()]),
-            other => Err(self.error(format!("column `{column}` holds {other}; expected whole numbers or text"))),
+            ColumnReader::DoubleColumnReader(reader) => self.all(reader, described, whole),
+            ColumnReader::ByteArrayColumnReader(reader) if text => {
+                self.all(reader, described, |i, value: ByteArray| match value.as_utf8() {
+                    Ok(text) => Ok(Cell::Text(text.to_string())),
+                    Err(_) => Err(row_error(i, "is not UTF-8 text".to_string())),
+                })
+            }
+            _ => refused(),
         }
+    }
+
+    /// All values of a row group, each turned into a cell.
+    fn all<T: DataType>(
+        &self,
+        mut reader: ColumnReaderImpl<T>,
+        column: &ColumnDescriptor,
+        cell: impl Fn(usize, T::T) -> Result<Cell, DataError>,
+    ) -> Result<Vec<Option<Cell>>, DataError> {
+        let mut cells = Vec::new();
+        loop {
+            let values = self.some(&mut reader, column)?;
+            if values.is_empty() {
+                return Ok(cells);
+            }
+            for value in values {
+                let i = cells.len();
+                cells.push(value.map(|value| cell(i, value)).transpose()?);
+            }
+        }
+    }
+
+    /// The next values of a row group; none at its end.
+    fn some<T: DataType>(
+        &self,
+        reader: &mut ColumnReaderImpl<T>,
+        column: &ColumnDescriptor,
+    ) -> Result<Vec<Option<T::T>>, DataError> {
+        let (mut levels, mut values) = (Vec::new(), Vec::new());
+        let read = reader.read_records(BATCH_ROWS, Some(&mut levels), None, &mut values);
+        let (rows, _, _) = read.map_err(|e| self.damaged(&e))?;
+        let mut values = values.into_iter();
+        if column.max_def_level() == 0 {
+            return Ok(values.map(Some).collect());
+        }
+        let present = |level: &i16| *level == column.max_def_level();
+        Ok(levels.iter().take(rows).map(|level| if present(level) { values.next() } else { None }).collect())
+    }
+
+    fn column_reader(&self, group: usize, leaf: usize) -> Result<ColumnReader, DataError> {
+        let group = self.reader.get_row_group(group).map_err(|e| self.damaged(&e))?;
+        group.get_column_reader(leaf).map_err(|e| self.damaged(&e))
+    }
+
+    fn not_images(&self, column: &str, kind: &str) -> DataError {
+        self.error(format!("column `{column}` holds {kind}; expected images: a struct with a field `bytes`, or binary"))
     }
 
     fn error(&self, problem: String) -> DataError {
@@ -207,18 +268,17 @@ impl ParquetFile {
     }
 }
 
-fn foreign(file: &DataFile, source: &Source, error: &ParquetError) -> DataError {
+fn foreign(file: &DataFile, error: &ParquetError) -> DataError {
     use std::io::Read;
 
     let mut start = Vec::new();
-    let length = match source {
-        Source::Disk(opened) => {
-            let mut opened: &File = opened;
+    let length = match &file.location {
+        Location::Disk(path) => {
             // Only for the message: an unreadable start is an empty one.
-            let _ = std::io::Seek::rewind(&mut opened).and_then(|()| opened.take(4).read_to_end(&mut start));
-            opened.metadata().map_or(0, |metadata| metadata.len())
+            let _ = File::open(path).and_then(|opened| opened.take(4).read_to_end(&mut start));
+            path.metadata().map_or(0, |metadata| metadata.len())
         }
-        Source::Embedded(bytes) => {
+        Location::Embedded(bytes) => {
             start.extend_from_slice(bytes.get(..4).unwrap_or_default());
             bytes.len() as u64
         }
@@ -232,21 +292,41 @@ fn foreign(file: &DataFile, source: &Source, error: &ParquetError) -> DataError 
 pub struct Images<'a> {
     file: &'a ParquetFile,
     column: String,
-    reader: ParquetRecordBatchReader,
+    leaf: usize,
+    /// The row group to open next.
+    group: usize,
+    reader: Option<ColumnReaderImpl<ByteArrayType>>,
     next: usize,
+}
+
+impl<'a> Images<'a> {
+    fn read(&mut self) -> Result<Option<ImageRows<'a>>, DataError> {
+        loop {
+            if let Some(reader) = &mut self.reader {
+                let encoded = self.file.some(reader, self.file.describe(self.leaf)?)?;
+                if !encoded.is_empty() {
+                    let rows = ImageRows { file: self.file, column: self.column.clone(), first: self.next, encoded };
+                    self.next += rows.len();
+                    return Ok(Some(rows));
+                }
+            }
+            if self.group == self.file.reader.num_row_groups() {
+                return Ok(None);
+            }
+            self.reader = match self.file.column_reader(self.group, self.leaf)? {
+                ColumnReader::ByteArrayColumnReader(reader) => Some(reader),
+                _ => return Err(self.file.not_images(&self.column, &self.file.kind(self.leaf)?)),
+            };
+            self.group += 1;
+        }
+    }
 }
 
 impl<'a> Iterator for Images<'a> {
     type Item = Result<ImageRows<'a>, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.reader.next()?;
-        Some(self.file.only_column(batch).and_then(|array| {
-            let rows = ImageRows { file: self.file, column: self.column.clone(), first: self.next, array };
-            rows.check()?;
-            self.next += rows.len();
-            Ok(rows)
-        }))
+        self.read().transpose()
     }
 }
 
@@ -255,7 +335,7 @@ pub struct ImageRows<'a> {
     file: &'a ParquetFile,
     column: String,
     first: usize,
-    array: ArrayRef,
+    encoded: Vec<Option<ByteArray>>,
 }
 
 impl ImageRows<'_> {
@@ -268,13 +348,13 @@ impl ImageRows<'_> {
     /// Number of images.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.array.len()
+        self.encoded.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.array.is_empty()
+        self.encoded.is_empty()
     }
 
     /// The bytes of image `i` of these rows.
@@ -282,36 +362,14 @@ impl ImageRows<'_> {
     /// # Errors
     /// A null, with its row in the file.
     pub fn bytes(&self, i: usize) -> Result<&[u8], DataError> {
-        let encoded = self.encoded();
-        if i >= encoded.len() || self.array.is_null(i) || encoded.is_null(i) {
-            return Err(self.error(i, "is null; every row needs the bytes of an image".to_string()));
-        }
-        match encoded.data_type() {
-            DataType::Binary => Ok(encoded.as_binary::<i32>().value(i)),
-            DataType::LargeBinary => Ok(encoded.as_binary::<i64>().value(i)),
-            DataType::BinaryView => Ok(encoded.as_binary_view().value(i)),
-            _ => Err(self.error(i, "does not hold bytes".to_string())),
+        match self.encoded.get(i) {
+            Some(Some(encoded)) => Ok(encoded.data()),
+            _ => Err(self.error(i, "is null; every row needs the bytes of an image".to_string())),
         }
     }
 
     /// An error about image `i` of these rows.
     pub(crate) fn error(&self, i: usize, problem: String) -> DataError {
         self.file.row_error(self.first + i, &self.column, problem)
-    }
-
-    /// The array of bytes: the column itself, or the field `bytes` of the hub's struct.
-    fn encoded(&self) -> &ArrayRef {
-        self.array.as_struct_opt().and_then(|fields| fields.column_by_name("bytes")).unwrap_or(&self.array)
-    }
-
-    fn check(&self) -> Result<(), DataError> {
-        match self.encoded().data_type() {
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Ok(()),
-            _ => Err(self.file.error(format!(
-                "column `{}` holds {}; expected images: a struct with a field `bytes`, or binary",
-                self.column,
-                self.array.data_type()
-            ))),
-        }
     }
 }

@@ -71,7 +71,7 @@ fn a_label_with_a_fraction_is_not_rounded() {
 fn a_column_of_another_kind_is_named() {
     refused("label", images((0..40).map(|_| None)), &["`label` holds", "expected whole numbers or text"]);
     let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..40));
-    refused("image", numbers, &["`image` holds Int64", "expected images"]);
+    refused("image", numbers, &["`image` holds INT64", "expected images"]);
 }
 
 #[test]

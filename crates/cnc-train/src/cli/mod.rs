@@ -10,6 +10,7 @@ use crate::error::{Interrupted, UsageError};
 
 mod check;
 mod datasets;
+mod evaluate;
 mod methods;
 mod report;
 mod train;
@@ -45,6 +46,8 @@ enum Command {
     Datasets,
     /// Read and decode all of a dataset, count its rows and groups, warn, train nothing.
     Check(check::Arguments),
+    /// The group table of a finished run, on any split.
+    Evaluate(evaluate::Arguments),
     /// The methods: source, stages, and the labels that each one uses.
     #[command(after_help = "Example:\n  cnc-train methods")]
     Methods,
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         None => train::run(&cli.train),
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Datasets) => datasets::run(),
+        Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Command::Methods) => methods::run(),
         Some(Command::Report(arguments)) => report::run(&arguments),
     };
