@@ -2,6 +2,8 @@
 
 #![expect(clippy::missing_panics_doc, clippy::expect_used, reason = "a test that cannot be set up cannot go on")]
 
+pub mod hub_server;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -107,7 +109,8 @@ impl Outcome {
 }
 
 /// Path of a binary of the workspace, which `cargo test --workspace` builds beside the tests.
-fn binary(name: &str) -> PathBuf {
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let folder = test.parent().and_then(Path::parent).expect("the folder of the build");
     let path = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));

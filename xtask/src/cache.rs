@@ -1,37 +1,74 @@
-//! Writing into the hub's cache: `blobs/<hash>` holds the bytes, `snapshots/<commit>/<path>` links to them, and
-//! `refs/<branch>` names the commit. Every file appears under its name complete or not at all.
+//! Writing into the hub's cache, in the layout of Python's huggingface_hub: `blobs/<etag>` holds the bytes,
+//! `snapshots/<commit>/<path>` links to them, `refs/<branch>` names the commit, `.no_exist/<commit>/<path>` says that the
+//! hub has no such file, and `.locks/` of the cache keeps two programs from fetching one blob at a time. Every file
+//! appears under its name complete or not at all.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use cnc_data::HubCache;
-use hf_hub::{Repo, RepoType};
+use anyhow::{Context, Error, Result, anyhow};
+use cnc_data::{Fetched, HubCache, HubRepository};
 use sha2::{Digest, Sha256};
 
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
 
-/// The folder of one dataset repository.
+/// The folder of one repository.
 pub struct RepoFolder {
     folder: PathBuf,
+    locks: PathBuf,
 }
 
 impl RepoFolder {
-    pub fn new(cache: &HubCache, repository: &str) -> Self {
-        let repo = Repo::new(repository.to_string(), RepoType::Dataset);
-        Self { folder: cache.root().join(repo.folder_name()) }
+    pub fn new(cache: &HubCache, repository: &HubRepository) -> Self {
+        let locks = cache.root().join(".locks").join(repository.folder_name());
+        Self { folder: cache.folder(repository), locks }
     }
 
-    /// Copies a file to `blobs/`, under its SHA-256 as the hub names large files; gives that name back.
-    pub fn store(&self, source: &Path, mut copied: impl FnMut(usize)) -> Result<String> {
-        let blobs = self.folder.join("blobs");
-        create_folder(&blobs)?;
-        let temporary = blobs.join(format!("copy-{}.incomplete", std::process::id()));
-        let result = copy(source, &temporary, &mut copied).and_then(|name| {
-            replace(&temporary, &blobs.join(&name))?;
-            Ok(name)
+    pub fn blob(&self, name: &str) -> PathBuf {
+        self.folder.join("blobs").join(name)
+    }
+
+    /// Where the bytes of a blob gather until they are complete.
+    pub fn part(&self, blob: &str) -> Result<PathBuf> {
+        create_folder(&self.folder.join("blobs"))?;
+        Ok(self.blob(&format!("{blob}.incomplete")))
+    }
+
+    pub fn snapshot(&self, commit: &str, path: &str) -> PathBuf {
+        self.folder.join("snapshots").join(commit).join(path)
+    }
+
+    pub fn fetched(&self, commit: &str, path: &str) -> Option<Fetched> {
+        Fetched::read(&self.folder, commit, path)
+    }
+
+    /// Keeps other programs from fetching the same blob until the lock is dropped.
+    pub fn lock(&self, blob: &str, waiting: impl FnOnce()) -> Result<File> {
+        create_folder(&self.locks)?;
+        let path = self.locks.join(format!("{blob}.lock"));
+        let context = || format!("locking {}", path.display());
+        let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(context)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                waiting();
+                file.lock().with_context(context)?;
+            }
+            // Some network file systems have no locks; there, two at a time are the user's to avoid.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(error).with_context(context),
+        }
+        Ok(file)
+    }
+
+    /// Copies a file to `blobs/`, under its SHA-256 as the hub names large files.
+    pub fn store(&self, source: &Path, mut copied: impl FnMut(usize)) -> Result<Fetched> {
+        let temporary = self.part(&format!("copy-{}", std::process::id()))?;
+        let result = copy(source, &temporary, &mut copied).and_then(|fetched| {
+            replace(&temporary, &self.blob(&fetched.blob))?;
+            Ok(fetched)
         });
         if result.is_err() {
             // The error that matters is the first one.
@@ -40,30 +77,64 @@ impl RepoFolder {
         result
     }
 
-    /// Makes `snapshots/<commit>/<path>` stand for a blob.
-    pub fn link(&self, commit: &str, path: &str, blob: &str) -> Result<()> {
-        let target = self.folder.join("snapshots").join(commit).join(path);
+    /// Makes `snapshots/<commit>/<path>` stand for a blob, and notes its size.
+    pub fn publish(&self, commit: &str, path: &str, fetched: &Fetched) -> Result<()> {
+        self.link(commit, path, &fetched.blob, symlink)?;
+        self.note(commit, path, fetched)
+    }
+
+    /// Notes what a file of a snapshot must be.
+    pub fn note(&self, commit: &str, path: &str, fetched: &Fetched) -> Result<()> {
+        write(&Fetched::path(&self.folder, commit, path), &fetched.text())
+    }
+
+    fn link(
+        &self,
+        commit: &str,
+        path: &str,
+        blob: &str,
+        symlink: impl Fn(&Path, &Path) -> io::Result<()>,
+    ) -> Result<()> {
+        let target = self.snapshot(commit, path);
         let folder = target.parent().context("a snapshot path has a folder")?;
         create_folder(folder)?;
         // From snapshots/<commit>/<folders of path> up to the repository's folder.
         let up = "../".repeat(1 + Path::new(path).components().count());
         let temporary = folder.join(format!("link-{}.incomplete", std::process::id()));
         let _ = fs::remove_file(&temporary);
-        if symlink(Path::new(&format!("{up}blobs/{blob}")), &temporary).is_err() {
-            // A file system without links: huggingface_hub puts the file itself there, too.
-            let blob = self.folder.join("blobs").join(blob);
-            fs::copy(&blob, &temporary).with_context(|| format!("copying to {}", temporary.display()))?;
+        match symlink(Path::new(&format!("{up}blobs/{blob}")), &temporary) {
+            Ok(()) => replace(&temporary, &target),
+            // A file system without links: huggingface_hub moves the file itself there, too.
+            Err(_) => replace(&self.blob(blob), &target),
         }
-        replace(&temporary, &target)
     }
 
     /// Makes a branch or tag stand for a commit.
     pub fn refer(&self, revision: &str, commit: &str) -> Result<()> {
-        let target = self.folder.join("refs").join(revision);
-        create_folder(target.parent().context("a reference has a folder")?)?;
-        let temporary = target.with_extension(format!("{}.incomplete", std::process::id()));
-        fs::write(&temporary, commit).with_context(|| format!("writing {}", temporary.display()))?;
-        replace(&temporary, &target)
+        write(&self.folder.join("refs").join(revision), commit)
+    }
+
+    /// Notes that a commit does not have a file.
+    pub fn mark_absent(&self, commit: &str, path: &str) -> Result<()> {
+        write(&self.absence(commit, path), "")
+    }
+
+    pub fn is_absent(&self, commit: &str, path: &str) -> bool {
+        self.absence(commit, path).is_file()
+    }
+
+    fn absence(&self, commit: &str, path: &str) -> PathBuf {
+        self.folder.join(".no_exist").join(commit).join(path)
+    }
+}
+
+/// What went wrong with writing a file, and how much space it takes where that is what is missing.
+pub fn write_error(error: io::Error, file: &Path, needed: Option<u64>) -> Error {
+    match (error.kind(), needed) {
+        (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, Some(needed)) => {
+            anyhow!("the disk is full: {} takes {needed} more bytes; make room and run it again", file.display())
+        }
+        _ => Error::new(error).context(format!("writing {}", file.display())),
     }
 }
 
@@ -85,29 +156,42 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn copy(source: &Path, target: &Path, copied: &mut impl FnMut(usize)) -> Result<String> {
+fn copy(source: &Path, target: &Path, copied: &mut impl FnMut(usize)) -> Result<Fetched> {
     let mut from = File::open(source).with_context(|| format!("opening {}", source.display()))?;
+    let whole = from.metadata().with_context(|| format!("reading {}", source.display()))?.len();
     let mut to = File::create(target).with_context(|| format!("creating {}", target.display()))?;
     let mut hash = Sha256::new();
     let mut chunk = vec![0; CHUNK];
+    let mut size = 0;
     loop {
         let length = from.read(&mut chunk).with_context(|| format!("reading {}", source.display()))?;
         if length == 0 {
             break;
         }
         hash.update(&chunk[..length]);
-        to.write_all(&chunk[..length]).with_context(|| format!("writing {}", target.display()))?;
+        to.write_all(&chunk[..length]).map_err(|error| write_error(error, target, whole.checked_sub(size)))?;
+        size += length as u64;
         copied(length);
     }
-    to.sync_all().with_context(|| format!("writing {}", target.display()))?;
-    Ok(hex(&hash.finalize()))
+    to.sync_all().map_err(|error| write_error(error, target, Some(whole)))?;
+    Ok(Fetched { size, blob: hex(&hash.finalize()) })
+}
+
+/// Writes a small file, which appears complete.
+fn write(target: &Path, text: &str) -> Result<()> {
+    create_folder(target.parent().context("a file has a folder")?)?;
+    let mut name = target.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.incomplete", std::process::id()));
+    let temporary = target.with_file_name(name);
+    fs::write(&temporary, text).map_err(|error| write_error(error, &temporary, Some(text.len() as u64)))?;
+    replace(&temporary, target)
 }
 
 fn create_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("creating the folder {}", folder.display()))
 }
 
-fn replace(from: &Path, to: &Path) -> Result<()> {
+pub fn replace(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).with_context(|| format!("renaming {} to {}", from.display(), to.display()))
 }
 
@@ -119,4 +203,35 @@ fn symlink(target: &Path, link: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn symlink(_: &Path, _: &Path) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use cnc_data::RepositoryKind;
+
+    use super::*;
+
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    #[test]
+    fn a_file_system_without_links_has_the_file_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = HubCache::new(folder.path().join("cache"));
+        let repository =
+            HubRepository { kind: RepositoryKind::Model, name: "owner/name".into(), revision: COMMIT.into() };
+        let source = folder.path().join("source");
+        fs::write(&source, "bytes").unwrap();
+        let repo = RepoFolder::new(&cache, &repository);
+        let fetched = repo.store(&source, |_| ()).unwrap();
+        repo.link(COMMIT, "a/b.txt", &fetched.blob, |_, _| Err(ErrorKind::Unsupported.into())).unwrap();
+        let found = cache.find_in(&repository, "a/b.txt").unwrap();
+        assert!(found.symlink_metadata().unwrap().is_file());
+        assert_eq!(fs::read_to_string(found).unwrap(), "bytes");
+    }
+
+    #[test]
+    fn a_full_disk_is_named_with_the_space_that_is_missing() {
+        let error = write_error(ErrorKind::StorageFull.into(), Path::new("file"), Some(123));
+        assert!(format!("{error:#}").contains("disk is full: file takes 123 more bytes"));
+    }
 }

@@ -1,153 +1,314 @@
-//! `cargo xtask fetch`: the files that a manifest names, from the hub or from a folder, into the hub's cache.
+//! `cargo xtask fetch`: the files of a dataset or a model, from the hub or from a folder, into the hub's cache.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use cnc_data::{HubCache, HubFile, Manifest};
-use hf_hub::api::sync::{Api, ApiBuilder};
-use hf_hub::{Cache, Repo, RepoType};
-use indicatif::{ProgressBar, ProgressStyle};
+use cnc_data::{Fetched, HubCache};
+use indicatif::HumanBytes;
 use sha2::{Digest, Sha256};
 
-use crate::cache::{RepoFolder, hex, sha256};
+use crate::cache::{RepoFolder, hex};
+use crate::connection::{Connection, Described, Failure, Patience, is_commit};
+use crate::content;
+use crate::progress::Progress;
+use crate::repository::{State, Wanted, WantedFile};
+use crate::settings::{Settings, offline};
+use crate::transfer::Transfer;
+use crate::verify;
 
-/// Times that a broken connection is tried again.
-const RETRIES: usize = 3;
-
-pub fn run(dataset: &str, from: Option<&Path>) -> Result<()> {
-    let manifest = Manifest::open(dataset)?;
-    let files = manifest.hub_files();
-    if files.is_empty() {
-        println!("{dataset} needs nothing from the hub");
-        return Ok(());
-    }
+pub fn run(given: &str, from: Option<&Path>, force: bool) -> Result<()> {
+    let Some(wanted) = resolve(given)? else { return Ok(()) };
     let cache = HubCache::from_env();
-    let missing: Vec<&HubFile> = files.iter().filter(|file| cache.find(file).is_err()).collect();
-    if !missing.is_empty() {
+    let again =
+        if force { wanted.files.iter().map(|file| file.path.clone()).collect() } else { damaged(&cache, &wanted)? };
+    let is_complete = |file: &WantedFile| matches!(wanted.state(&cache, file), State::Here(_) | State::Absent);
+    if !again.is_empty() || !wanted.files.iter().all(is_complete) {
         match from {
-            Some(folder) => copy(&cache, folder, &files)?,
-            None => download(&cache, &missing)?,
+            Some(folder) => copy(&cache, folder, &wanted)?,
+            None if offline() => stay_offline(&cache, &wanted, force)?,
+            None => download(&cache, &wanted, &again)?,
         }
     }
-    for file in &files {
-        let path = cache.find(file).with_context(|| format!("{} is still not there", file.path))?;
-        println!("{}", path.display());
+    let mut found = 0;
+    for file in &wanted.files {
+        match wanted.state(&cache, file) {
+            State::Here(path) => {
+                found += 1;
+                println!("{}", path.display());
+            }
+            State::Damaged(problem) => bail!("{}: {problem}", file.path),
+            State::Missing(problem) if file.needed => bail!("{} is still not there: {problem}", file.path),
+            State::Missing(_) | State::Absent => {}
+        }
+    }
+    if found == 0 {
+        bail!("{given} has none of {}", names(&wanted));
     }
     Ok(())
 }
 
-/// All files of a manifest are of one repository and revision: they make one snapshot.
-fn copy(cache: &HubCache, folder: &Path, files: &[HubFile]) -> Result<()> {
-    let source = |file: &HubFile| folder.join("datasets").join(&file.repository).join(&file.path);
-    let mut sources: Vec<(&HubFile, PathBuf, u64)> = Vec::new();
-    for file in files {
-        let path = source(file);
-        let size = path.metadata().with_context(|| format!("{} is needed", path.display()))?.len();
-        sources.push((file, path, size));
-    }
-    let bar = ProgressBar::new(sources.iter().map(|(_, _, size)| size).sum());
-    bar.set_style(ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} ({eta})")?);
-    let mut blobs = Vec::new();
-    for (file, path, _) in &sources {
-        bar.set_message(file.path.clone());
-        let blob = RepoFolder::new(cache, &file.repository).store(path, |length| bar.inc(length as u64))?;
-        blobs.push((*file, blob));
-    }
-    bar.finish_and_clear();
-    for (file, blob) in &blobs {
-        let repo = RepoFolder::new(cache, &file.repository);
-        let commit = if is_commit(&file.revision) { file.revision.clone() } else { stand_in(&blobs) };
-        repo.link(&commit, &file.path, blob)?;
-        if commit != file.revision {
-            repo.refer(&file.revision, &commit)?;
-        }
+/// The files, their sizes and what is here.
+pub fn list(given: &str) -> Result<()> {
+    let Some(wanted) = resolve(given)? else { return Ok(()) };
+    let cache = HubCache::from_env();
+    let mut connection = None;
+    for file in &wanted.files {
+        let (state, size) = match wanted.state(&cache, file) {
+            State::Here(path) => ("here", Some(path.metadata()?.len())),
+            State::Absent => ("not in it", None),
+            state => {
+                let word = if matches!(state, State::Damaged(_)) { "incomplete" } else { "missing" };
+                if offline() {
+                    (word, None)
+                } else {
+                    let connection = match &mut connection {
+                        Some(connection) => connection,
+                        none => none.insert(Connection::new(Settings::from_env()?)),
+                    };
+                    match look(connection, &wanted, &wanted.repository.revision, file)? {
+                        Look::There(described) => (word, described.size),
+                        Look::Absent { .. } => ("not in it", None),
+                    }
+                }
+            }
+        };
+        let size = size.map_or("-".to_string(), |size| HumanBytes(size).to_string());
+        println!("{state:<10} {size:>12}  {}", file.path);
     }
     Ok(())
 }
 
-/// A commit's name is 40 hexadecimal digits.
-fn is_commit(revision: &str) -> bool {
-    revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// Re-reads what is here.
+pub fn verify(given: &str) -> Result<()> {
+    match resolve(given)? {
+        Some(wanted) => verify::run(&HubCache::from_env(), &wanted),
+        None => Ok(()),
+    }
 }
 
-/// A name like a commit's for files whose commit a local copy does not tell: equal files have equal names.
-fn stand_in(blobs: &[(&HubFile, String)]) -> String {
+fn resolve(given: &str) -> Result<Option<Wanted>> {
+    let wanted = Wanted::resolve(given)?;
+    if wanted.is_none() {
+        println!("{given} needs nothing from the hub");
+    }
+    Ok(wanted)
+}
+
+fn names(wanted: &Wanted) -> String {
+    wanted.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// What has lost its end or was changed. A file of another client has no note of its size: it is read once, and noted.
+fn damaged(cache: &HubCache, wanted: &Wanted) -> Result<Vec<String>> {
+    let folder = RepoFolder::new(cache, &wanted.repository);
+    let commit = cache.commit(&wanted.repository);
+    let mut damaged = Vec::new();
+    for file in &wanted.files {
+        let path = &file.path;
+        match wanted.state(cache, file) {
+            State::Here(found) if folder.fetched(&commit, path).is_none() => {
+                match verify::examine(&folder, &commit, path, &found) {
+                    Ok(verify::Proof::Hash) => {
+                        let blob = found.canonicalize()?.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                        folder.note(&commit, path, &Fetched { size: found.metadata()?.len(), blob })?;
+                    }
+                    Ok(_) => {}
+                    Err(problem) => {
+                        eprintln!("{problem:#}; fetching it again");
+                        damaged.push(path.clone());
+                    }
+                }
+            }
+            State::Damaged(problem) => {
+                eprintln!("{path}: {problem}; fetching it again");
+                damaged.push(path.clone());
+            }
+            _ => {}
+        }
+    }
+    Ok(damaged)
+}
+
+/// A snapshot out of a local copy of the repository.
+fn copy(cache: &HubCache, folder: &Path, wanted: &Wanted) -> Result<()> {
+    let mut sources: Vec<(&str, PathBuf, u64)> = Vec::new();
+    for file in &wanted.files {
+        let path = wanted.local(folder, &file.path);
+        match path.metadata() {
+            Ok(found) => {
+                content::check(&path, &file.path).with_context(|| format!("{} is damaged", path.display()))?;
+                sources.push((&file.path, path, found.len()));
+            }
+            Err(_) if !file.needed => {}
+            Err(error) => return Err(error).with_context(|| format!("{} is needed", path.display())),
+        }
+    }
+    if sources.is_empty() {
+        bail!("{} has none of {}", wanted.local(folder, "").display(), names(wanted));
+    }
+    let repo = RepoFolder::new(cache, &wanted.repository);
+    let mut stored = Vec::new();
+    for (path, source, size) in sources {
+        let mut progress = Progress::start(path, size)?;
+        stored.push((path, repo.store(&source, |length| progress.add(length))?));
+    }
+    publish(&repo, wanted, None, &stored)
+}
+
+/// A model is used with those of its files that are here; a dataset needs all.
+fn stay_offline(cache: &HubCache, wanted: &Wanted, force: bool) -> Result<()> {
+    let mut is_usable = false;
+    for file in &wanted.files {
+        match wanted.state(cache, file) {
+            State::Here(_) if !force => is_usable = true,
+            State::Absent => {}
+            State::Missing(_) if !file.needed => {}
+            _ => {
+                is_usable = false;
+                break;
+            }
+        }
+    }
+    if !is_usable {
+        bail!("HF_HUB_OFFLINE is set, so nothing is downloaded; unset it, or copy the files with --from DIR");
+    }
+    Ok(())
+}
+
+fn download(cache: &HubCache, wanted: &Wanted, again: &[String]) -> Result<()> {
+    let connection = Connection::new(Settings::from_env()?);
+    let repo = RepoFolder::new(cache, &wanted.repository);
+    // A branch may move between two requests: after the first answer all are of the commit that it names.
+    let mut revision = wanted.repository.revision.clone();
+    let mut commit = None;
+    let mut there = Vec::new();
+    let mut absent = Vec::new();
+    for file in &wanted.files {
+        let (named, described) = match look(&connection, wanted, &revision, file)? {
+            Look::There(described) => (described.commit.clone(), Some(described)),
+            Look::Absent { commit } => (commit, None),
+        };
+        if let (None, Some(named)) = (&commit, named) {
+            revision.clone_from(&named);
+            commit = Some(named);
+        }
+        match described {
+            Some(described) => there.push((file.path.as_str(), described)),
+            None => absent.push(file.path.as_str()),
+        }
+    }
+    if there.is_empty() {
+        let given = &wanted.given;
+        bail!("{given} at {} has none of {}", connection.endpoint(), names(wanted));
+    }
+    let mut stored = Vec::new();
+    for (path, described) in &there {
+        let transfer = Transfer {
+            connection: &connection,
+            folder: &repo,
+            url: wanted.url(connection.endpoint(), &revision, path),
+            path,
+            described,
+            again: again.iter().any(|other| other == path),
+        };
+        let fetched = match already(&repo, &revision, &transfer) {
+            Some(fetched) => fetched,
+            None => transfer.run()?,
+        };
+        stored.push((*path, fetched));
+    }
+    publish(&repo, wanted, commit.as_deref(), &stored)?;
+    for path in absent {
+        repo.mark_absent(&cache.commit(&wanted.repository), path)?;
+    }
+    Ok(())
+}
+
+/// Where the file system has no links the snapshot has the bytes, and there is no blob.
+fn already(repo: &RepoFolder, commit: &str, transfer: &Transfer) -> Option<Fetched> {
+    let noted = repo.fetched(commit, transfer.path).filter(|_| !transfer.again)?;
+    let found = repo.snapshot(commit, transfer.path).metadata().ok()?;
+    let is_it = found.len() == noted.size && transfer.described.etag.as_ref() == Some(&noted.blob);
+    is_it.then_some(noted)
+}
+
+enum Look {
+    There(Described),
+    Absent { commit: Option<String> },
+}
+
+/// Asks what a file is, as often as it takes.
+fn look(connection: &Connection, wanted: &Wanted, revision: &str, file: &WantedFile) -> Result<Look> {
+    let url = wanted.url(connection.endpoint(), revision, &file.path);
+    let mut patience = Patience::default();
+    loop {
+        let failure = match connection.describe(&url) {
+            Ok(described) => return Ok(Look::There(described)),
+            Err(Failure::Missing { entry_only: true, commit, .. }) if !file.needed => {
+                return Ok(Look::Absent { commit });
+            }
+            Err(failure) => failure,
+        };
+        patience.wait(failure, &|line| eprintln!("{line}")).map_err(Failure::into_error)?;
+    }
+}
+
+/// Makes the stored blobs the snapshot of a commit; the revision names it once all are there.
+fn publish(repo: &RepoFolder, wanted: &Wanted, commit: Option<&str>, stored: &[(&str, Fetched)]) -> Result<()> {
+    let revision = &wanted.repository.revision;
+    let commit = match commit {
+        Some(commit) => commit.to_string(),
+        None if is_commit(revision) => revision.clone(),
+        None => stand_in(stored),
+    };
+    for (path, fetched) in stored {
+        repo.publish(&commit, path, fetched)?;
+    }
+    if commit != *revision {
+        repo.refer(revision, &commit)?;
+    }
+    Ok(())
+}
+
+/// A name like a commit's for files whose commit neither a local copy nor a plain mirror tells: equal files have equal
+/// names.
+fn stand_in(stored: &[(&str, Fetched)]) -> String {
     let mut hash = Sha256::new();
-    for (file, blob) in blobs {
-        hash.update(format!("{} {blob}\n", file.path));
+    for (path, fetched) in stored {
+        hash.update(format!("{path} {}\n", fetched.blob));
     }
     let mut name = hex(&hash.finalize());
     name.truncate(40);
     name
 }
 
-fn download(cache: &HubCache, files: &[&HubFile]) -> Result<()> {
-    if env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.to_lowercase().as_str(), "" | "0" | "false" | "no"))
-    {
-        bail!("HF_HUB_OFFLINE is set, so nothing is downloaded; unset it, or copy the files with --from DIR");
-    }
-    let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_string());
-    let endpoint = endpoint.trim_end_matches('/').to_string();
-    let local = Cache::new(cache.root().to_path_buf());
-    let token = set("HF_TOKEN").or_else(|| local.token());
-    let api = ApiBuilder::from_cache(local)
-        .with_endpoint(endpoint.clone())
-        .with_token(token)
-        .with_retries(RETRIES)
-        .build()
-        .context("setting up the connection")?;
-    for file in files {
-        let path = download_one(&api, file).with_context(|| {
-            format!("downloading {} of {} from {endpoint} (HF_ENDPOINT names another host)", file.path, file.repository)
-        })?;
-        verify(&path)?;
-    }
-    Ok(())
-}
-
-fn download_one(api: &Api, file: &HubFile) -> Result<PathBuf> {
-    let repo = Repo::with_revision(file.repository.clone(), RepoType::Dataset, file.revision.clone());
-    Ok(api.repo(repo).download(&file.path)?)
-}
-
-/// The hub names the blob of a large file by its SHA-256; bytes that do not have it are removed.
-fn verify(path: &Path) -> Result<()> {
-    let blob = path.canonicalize().with_context(|| format!("{}", path.display()))?;
-    let Some(expected) = blob.file_name().and_then(|name| name.to_str()) else { return Ok(()) };
-    let is_sha256 = expected.len() == 64 && expected.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_sha256 {
-        return Ok(());
-    }
-    let found = sha256(&blob)?;
-    if found != expected {
-        std::fs::remove_file(path).and_then(|()| std::fs::remove_file(&blob)).context("removing a bad download")?;
-        bail!("{}: the bytes have SHA-256 {found}, the hub says {expected}; removed, fetch it again", path.display());
-    }
-    Ok(())
-}
-
-fn set(variable: &str) -> Option<String> {
-    env::var(variable).ok().filter(|value| !value.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use cnc_data::{HubRepository, RepositoryKind};
+
     use super::*;
+    use crate::cache::sha256;
 
     const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-    fn file(revision: &str, path: &str) -> HubFile {
-        HubFile { repository: "owner/name".into(), revision: revision.into(), path: path.into() }
+    const FILES: [&str; 2] = ["data/train.parquet", "data/test.parquet"];
+
+    fn wanted(revision: &str, files: &[&str]) -> Wanted {
+        let repository =
+            HubRepository { kind: RepositoryKind::Dataset, name: "owner/name".into(), revision: revision.into() };
+        let files = files.iter().map(|path| WantedFile { path: (*path).to_string(), needed: true }).collect();
+        Wanted { given: "name".into(), repository, files }
     }
 
     /// A local copy with two files, and an empty cache.
     fn local_copy() -> (tempfile::TempDir, HubCache) {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("datasets/owner/name/data");
-        std::fs::create_dir_all(&data).unwrap();
-        std::fs::write(data.join("train.parquet"), "train").unwrap();
-        std::fs::write(data.join("test.parquet"), "test").unwrap();
+        fs::create_dir_all(&data).unwrap();
+        fs::write(data.join("train.parquet"), "PAR1 train PAR1").unwrap();
+        fs::write(data.join("test.parquet"), "PAR1 test PAR1").unwrap();
         let cache = HubCache::new(folder.path().join("cache"));
         (folder, cache)
     }
@@ -155,48 +316,34 @@ mod tests {
     #[test]
     fn a_copy_ends_in_the_layout_of_the_hubs_cache() {
         let (folder, cache) = local_copy();
-        let files = [file(COMMIT, "data/train.parquet"), file(COMMIT, "data/test.parquet")];
-        copy(&cache, folder.path(), &files).unwrap();
+        let wanted = wanted(COMMIT, &FILES);
+        copy(&cache, folder.path(), &wanted).unwrap();
         let repository = cache.root().join("datasets--owner--name");
-        let blob = repository
-            .join("blobs")
-            .join(sha256(&folder.path().join("datasets/owner/name/data/train.parquet")).unwrap());
-        assert_eq!(std::fs::read_to_string(&blob).unwrap(), "train");
-        let found = cache.find(&files[0]).unwrap();
+        let hash = sha256(&folder.path().join("datasets/owner/name/data/train.parquet")).unwrap();
+        let blob = repository.join("blobs").join(hash);
+        assert_eq!(fs::read_to_string(&blob).unwrap(), "PAR1 train PAR1");
+        let found = cache.find_in(&wanted.repository, FILES[0]).unwrap();
         assert_eq!(found, repository.join("snapshots").join(COMMIT).join("data/train.parquet"));
         assert_eq!(found.canonicalize().unwrap(), blob.canonicalize().unwrap());
-        let left: Vec<_> = std::fs::read_dir(repository.join("blobs")).unwrap().collect();
+        let left: Vec<_> = fs::read_dir(repository.join("blobs")).unwrap().collect();
         assert_eq!(left.len(), 2, "nothing but the two blobs: {left:?}");
     }
 
     #[test]
     fn a_branch_is_found_by_its_reference_after_a_copy() {
         let (folder, cache) = local_copy();
-        let files =
-            [file("refs/convert/parquet", "data/train.parquet"), file("refs/convert/parquet", "data/test.parquet")];
-        copy(&cache, folder.path(), &files).unwrap();
-        assert_eq!(std::fs::read_to_string(cache.find(&files[1]).unwrap()).unwrap(), "test");
+        let wanted = wanted("refs/convert/parquet", &FILES);
+        copy(&cache, folder.path(), &wanted).unwrap();
+        let found = cache.find_in(&wanted.repository, FILES[1]).unwrap();
+        assert_eq!(fs::read_to_string(found).unwrap(), "PAR1 test PAR1");
     }
 
     #[test]
     fn a_copy_without_one_of_the_files_leaves_the_cache_as_it_was() {
         let (folder, cache) = local_copy();
-        let files = [file(COMMIT, "data/train.parquet"), file(COMMIT, "data/other.parquet")];
-        let message = format!("{:#}", copy(&cache, folder.path(), &files).unwrap_err());
+        let wanted = wanted(COMMIT, &["data/train.parquet", "data/other.parquet"]);
+        let message = format!("{:#}", copy(&cache, folder.path(), &wanted).unwrap_err());
         assert!(message.contains("data/other.parquet is needed"), "{message}");
         assert!(!cache.root().exists());
-    }
-
-    #[test]
-    fn a_download_with_other_bytes_than_its_name_says_is_removed() {
-        let (folder, cache) = local_copy();
-        let files = [file(COMMIT, "data/train.parquet"), file(COMMIT, "data/test.parquet")];
-        copy(&cache, folder.path(), &files).unwrap();
-        let path = cache.find(&files[0]).unwrap();
-        verify(&path).unwrap();
-        std::fs::write(&path, "<html>").unwrap();
-        let message = format!("{:#}", verify(&path).unwrap_err());
-        assert!(message.contains("SHA-256") && message.contains("fetch it again"), "{message}");
-        assert!(cache.find(&files[0]).is_err());
     }
 }

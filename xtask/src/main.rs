@@ -1,8 +1,15 @@
 //! Developer and data chores. They may use the network; the program itself never does.
 
 mod cache;
+mod connection;
+mod content;
 mod digits;
 mod fetch;
+mod progress;
+mod repository;
+mod settings;
+mod transfer;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,19 +26,34 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Bring the files of a dataset into the cache of the Hugging Face hub.
+    /// Bring the files of a dataset or a model into the cache of the Hugging Face hub.
     ///
     /// The cache is the one of Python's huggingface_hub: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub.
+    /// HF_ENDPOINT names another hub, HF_TOKEN (or HF_HOME/token, or the file HF_TOKEN_PATH) opens gated repositories,
+    /// HF_HUB_OFFLINE forbids connections, HF_HUB_DOWNLOAD_TIMEOUT is the seconds without a byte after which a
+    /// connection is given up, and HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured. What is here is not asked for
+    /// again; an interrupted download goes on where it stopped.
     #[command(
-        after_help = "Examples:\n  cargo xtask fetch cmnist\n  cargo xtask fetch cmnist --from /media/usb/hub\n  \
+        after_help = "Examples:\n  cargo xtask fetch cmnist\n  cargo xtask fetch google-bert/bert-base-uncased\n  \
+                            cargo xtask fetch cmnist --list\n  cargo xtask fetch cmnist --from /media/usb/hub\n  \
                             HF_ENDPOINT=https://hub.example.org cargo xtask fetch my/dataset.toml"
     )]
     Fetch {
-        /// A built-in dataset, or the path of a dataset.toml.
-        dataset: String,
-        /// Copy from here instead of downloading: DIR/datasets/OWNER/NAME/PATH.
+        /// A built-in dataset, the path of a dataset.toml, or OWNER/NAME of a model repository.
+        #[arg(value_name = "DATASET|MODEL")]
+        what: String,
+        /// Copy from here instead of downloading: DIR/datasets/OWNER/NAME/PATH, DIR/models/OWNER/NAME/PATH.
         #[arg(long, value_name = "DIR")]
         from: Option<PathBuf>,
+        /// Fetch again what is here, and what a branch has now; each file is replaced once the new one is complete.
+        #[arg(long)]
+        force: bool,
+        /// Show the files, their sizes and what is here; fetch nothing.
+        #[arg(long, conflicts_with_all = ["from", "force", "verify"])]
+        list: bool,
+        /// Read again what is here and compare it with what the hub said of it; fetch nothing.
+        #[arg(long, conflicts_with_all = ["from", "force"])]
+        verify: bool,
     },
     /// Draw datasets/digits/{train,test}.parquet from MNIST again.
     #[command(after_help = "Example:\n  cargo xtask fetch cmnist && cargo xtask digits")]
@@ -40,7 +62,9 @@ enum Chore {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().chore {
-        Chore::Fetch { dataset, from } => fetch::run(&dataset, from.as_deref()),
+        Chore::Fetch { what, list: true, .. } => fetch::list(&what),
+        Chore::Fetch { what, verify: true, .. } => fetch::verify(&what),
+        Chore::Fetch { what, from, force, .. } => fetch::run(&what, from.as_deref(), force),
         Chore::Digits => digits::run(),
     };
     match result {
