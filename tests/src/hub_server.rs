@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 /// In the query of each address in the storage: no output may have it.
 pub const SIGNATURE: &str = "signature-of-the-storage";
+const PAGE: &[u8] = b"<!DOCTYPE html><html>quota exceeded</html>";
 /// How long a stalled connection is held, unless the client leaves.
 const STALL: Duration = Duration::from_secs(60);
 
@@ -43,6 +44,8 @@ pub enum Fault {
     Trickle(usize, u64),
     /// A request for the rest is answered with the whole file.
     IgnoreRange,
+    /// Any request is answered with the whole file, and the connection is closed after so many bytes of it.
+    Restart(usize),
     /// A request for the rest is answered with bytes from elsewhere in the file.
     OtherRange,
     /// A request for the rest is answered with 416.
@@ -218,10 +221,10 @@ impl Host {
             _ => rest.trim_start_matches('/'),
         };
         let state = self.state.lock().expect("no test panics here");
-        if let (Some(token), false) = (&state.token, self.is_storage) {
-            if request.headers.get("authorization") != Some(&format!("Bearer {token}")) {
-                return send(stream, "401 Unauthorized", "X-Error-Code: GatedRepo\r\n", b"");
-            }
+        if let (Some(token), false) = (&state.token, self.is_storage)
+            && request.headers.get("authorization") != Some(&format!("Bearer {token}"))
+        {
+            return send(stream, "401 Unauthorized", "X-Error-Code: GatedRepo\r\n", b"");
         }
         let Some(file) = state.files.get(path) else {
             let headers = format!("X-Error-Code: EntryNotFound\r\nX-Repo-Commit: {COMMIT}\r\n");
@@ -254,7 +257,7 @@ impl Host {
                 return send(stream, "429 Too Many Requests", &format!("Retry-After: {seconds}\r\n"), b"");
             }
             Some(Fault::WebPage) => {
-                return send(stream, "200 OK", "Content-Type: text/html; charset=utf-8\r\n", b"<html>quota</html>");
+                return send(stream, "200 OK", "Content-Type: text/html; charset=utf-8\r\n", PAGE);
             }
             Some(Fault::Size(other)) => size = other,
             Some(Fault::Hash) => hash = sha256(b"other bytes"),
@@ -295,7 +298,7 @@ impl Host {
             _ => true,
         });
         let first: usize = match (fault, wanted) {
-            (Some(Fault::IgnoreRange), _) | (_, None) => 0,
+            (Some(Fault::IgnoreRange | Fault::Restart(_)), _) | (_, None) => 0,
             (Some(Fault::OtherRange), Some(first)) => first / 2,
             (Some(Fault::RefuseRange), _) => return send(stream, "416 Range Not Satisfiable", "", b""),
             (_, Some(first)) => first,
@@ -303,8 +306,8 @@ impl Host {
         let page;
         let (status, range, body) = match fault {
             Some(Fault::WebPageInDisguise) => {
-                page = format!("{:<1$}", "<!DOCTYPE html>", bytes.len());
-                ("200 OK", String::new(), page.as_bytes())
+                page = PAGE.iter().copied().chain(std::iter::repeat(b' ')).take(bytes.len()).collect::<Vec<_>>();
+                ("200 OK", String::new(), page.as_slice())
             }
             _ if first == 0 => ("200 OK", String::new(), bytes),
             _ => {
@@ -315,7 +318,7 @@ impl Host {
         };
         head(stream, status, &format!("{headers}{range}"), body.len())?;
         match fault {
-            Some(Fault::Drop(length)) => stream.write_all(body.get(..length).unwrap_or(body)),
+            Some(Fault::Drop(length) | Fault::Restart(length)) => stream.write_all(body.get(..length).unwrap_or(body)),
             Some(Fault::Stall(length)) => {
                 stream.write_all(body.get(..length).unwrap_or(body))?;
                 stream.set_read_timeout(Some(STALL))?;

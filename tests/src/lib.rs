@@ -92,7 +92,6 @@ impl Outcome {
     }
 
     /// The same, after checking that the command succeeded.
-    #[must_use]
     pub fn success(self) -> Self {
         assert_eq!(self.code, Some(0), "{}{}", self.stdout, self.stderr);
         self

@@ -270,7 +270,9 @@ impl Connection {
 
     fn closed(&self, code: &str) -> &'static str {
         match (code, self.settings.token.is_some()) {
-            ("GatedRepo", true) => "the repository is gated: ask for access on its page with the account of the token",
+            ("GatedRepo", true) => {
+                "the repository is gated: ask for access on its page with the account of the token (HF_TOKEN)"
+            }
             (_, true) => "the token (HF_TOKEN, or the token file of HF_HOME) does not open this repository",
             (_, false) => {
                 "the repository is gated, private or does not exist: ask for access on its page, then set HF_TOKEN to \

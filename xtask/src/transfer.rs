@@ -201,7 +201,7 @@ impl Part {
         }
         let mut chunk = vec![0; CHUNK];
         loop {
-            let length = part.file.read(&mut chunk).with_context(context)?;
+            let length = (&mut part.file).take(found - part.length).read(&mut chunk).with_context(context)?;
             if length == 0 {
                 return Ok(part);
             }
