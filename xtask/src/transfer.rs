@@ -39,15 +39,17 @@ struct Part {
 impl Transfer<'_> {
     /// Brings the blob; gives its name and size back.
     pub fn run(&self) -> Result<Fetched> {
+        if let Some(fetched) = self.here() {
+            return Ok(fetched);
+        }
         // Without a tag there is no telling whether a part is of the same file: it is not resumed.
         let name = self.described.etag.clone().unwrap_or_else(|| hex(&Sha256::digest(&self.url)));
         let mut progress = Progress::start(self.path, self.described.size.unwrap_or(0))?;
         let waiting = || progress.say(&format!("{}: another program fetches it, waiting for that", self.path));
         let _lock = self.folder.lock(&name, waiting)?;
-        if let (Some(blob), Some(size), false) = (&self.described.etag, self.described.size, self.again)
-            && fs::metadata(self.folder.blob(blob)).is_ok_and(|found| found.is_file() && found.len() == size)
-        {
-            return Ok(Fetched { size, blob: blob.clone() });
+        // Who had the lock may have brought it.
+        if let Some(fetched) = self.here() {
+            return Ok(fetched);
         }
         let part = self.folder.part(&name)?;
         if self.again || self.described.etag.is_none() {
@@ -56,6 +58,15 @@ impl Transfer<'_> {
         let fetched = self.fill(&part, &mut progress)?;
         replace(&part, &self.folder.blob(&fetched.blob))?;
         Ok(fetched)
+    }
+
+    /// The blob, where it is here already: it got its name once it was complete.
+    fn here(&self) -> Option<Fetched> {
+        let (Some(blob), Some(size), false) = (&self.described.etag, self.described.size, self.again) else {
+            return None;
+        };
+        let found = fs::metadata(self.folder.blob(blob)).ok()?;
+        (found.is_file() && found.len() == size).then(|| Fetched { size, blob: blob.clone() })
     }
 
     /// Attempts until the part is the file.
