@@ -84,13 +84,10 @@ impl Transfer<'_> {
                 furthest = length;
                 patience.renew();
             }
+            let goes_on = matches!(failure, Failure::Passing { .. }) && length > 0;
             patience.wait(failure, &|line| progress.say(line)).map_err(|failure| {
                 let error = failure.into_error();
-                if length == 0 {
-                    error
-                } else {
-                    error.context(format!("{length} bytes are kept: run it again to go on"))
-                }
+                if goes_on { error.context(format!("{length} bytes are kept: run it again to go on")) } else { error }
             })?;
         }
     }
@@ -174,8 +171,11 @@ impl Transfer<'_> {
                 remove(path)?;
                 return Err(anyhow!("{}: more bytes came than the hub says; nothing of it is kept", answer.url).into());
             }
-            part.add(&chunk[..length])
-                .map_err(|error| write_error(error, path, size.and_then(|size| size.checked_sub(part.length))))?;
+            if let Err(error) = part.add(&chunk[..length]) {
+                // Some of the chunk may have been written.
+                let written = fs::metadata(path).map_or(part.length, |found| found.len());
+                return Err(write_error(error, path, size.map(|size| size.saturating_sub(written))).into());
+            }
             progress.add(length);
         }
         match size {
