@@ -110,3 +110,13 @@ fn training_that_diverges_stops_with_the_step_and_no_results() {
     bench.run(&arguments).fails(1, &["at step", "stage `erm`", "optimizer.learning_rate"]);
     assert!(!bench.file("x/results.json").exists());
 }
+
+#[test]
+fn a_plain_model_that_predicts_one_class_only_is_warned_of_and_so_is_its_single_slice() {
+    let bench = Workbench::new();
+    let tiny = ["--set", "stage1.epochs=1", "--set", "stage1.optimizer.learning_rate=1e-8", "--set", "steps=2"];
+    let outcome =
+        bench.run(&[&["digits", "--limit", "200", "--set", "evaluate_every=2"][..], &tiny].concat()).success();
+    assert!(outcome.stderr.contains("for every validation sample"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("one slice"), "{}", outcome.stderr);
+}

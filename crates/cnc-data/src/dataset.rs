@@ -19,6 +19,8 @@ use crate::rows::SplitRows;
 pub struct OpenOptions {
     /// Only the first so many rows of each split, for a smoke run.
     pub limit: Option<usize>,
+    /// Seed of splits by fraction and of colours, where the manifest does not fix it.
+    pub seed: u64,
     /// Where files of the hub are.
     pub hub: HubCache,
 }
@@ -26,7 +28,7 @@ pub struct OpenOptions {
 impl Default for OpenOptions {
     /// Everything, with the hub's cache where the environment says.
     fn default() -> Self {
-        Self { limit: None, hub: HubCache::from_env() }
+        Self { limit: None, seed: 0, hub: HubCache::from_env() }
     }
 }
 
@@ -118,7 +120,7 @@ pub struct Batch {
 impl Dataset {
     /// Reads, decodes and checks everything that the manifest names.
     ///
-    /// The result depends on the manifest and the limit alone. A limit changes neither the colour nor the split of the
+    /// The result depends on the manifest and the options alone. A limit changes neither the colour nor the split of the
     /// rows that it keeps.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! ```toml
 //! name = "cmnist"                # names the run folder
 //! kind = "image"
-//! seed = 0                       # of splits by fraction and of colours; 0 where left out
+//! seed = 0                       # of splits by fraction and of colours; the run's own where left out
 //!
 //! [source]                       # left out: the files lie beside the manifest
 //! hub = "ylecun/mnist"           # a dataset repository of the Hugging Face hub
@@ -63,7 +63,8 @@ pub struct Manifest {
     pub(crate) file: String,
     pub(crate) folder: Folder,
     pub(crate) name: String,
-    pub(crate) seed: u64,
+    /// `None` leaves splits and colours to the seed of whoever opens the dataset.
+    pub(crate) seed: Option<u64>,
     pub(crate) source: Source,
     pub(crate) input: String,
     pub(crate) class: Labels,

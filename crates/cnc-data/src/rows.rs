@@ -88,6 +88,7 @@ const HIDDEN: u32 = u32::MAX;
 
 impl SplitRows {
     pub(crate) fn read(manifest: &Manifest, options: &OpenOptions) -> Result<Self, DataError> {
+        let seed = manifest.seed.unwrap_or(options.seed);
         if options.limit == Some(0) {
             return Err(manifest.error("limit", "0 leaves no row: at least 1 is needed".to_string()));
         }
@@ -101,14 +102,14 @@ impl SplitRows {
                 }
             }
         }
-        take_fractions(manifest, &mut splits);
+        take_fractions(manifest, seed, &mut splits);
         for (split, rows) in SplitName::ALL.into_iter().zip(&splits) {
             reader.check_split(split, rows)?;
         }
         reader.check_classes()?;
         let [train, validation, test] = splits;
         let finish = |split, rows| {
-            let mut rows = with_attribute(manifest, split, rows);
+            let mut rows = with_attribute(manifest, seed, split, rows);
             if let Some(limit) = options.limit {
                 rows.rows.truncate(limit.div_ceil(rows.copies()));
             }
@@ -251,11 +252,11 @@ fn unknown(table: &ParquetFile, labels: &Labels, row: usize, cell: &Cell, key: &
 }
 
 /// Moves random rows of a split to those that are a fraction of it. All keep the order of the files.
-fn take_fractions(manifest: &Manifest, splits: &mut [Vec<Row>; 3]) {
+fn take_fractions(manifest: &Manifest, seed: u64, splits: &mut [Vec<Row>; 3]) {
     for (from, of) in SplitName::ALL.into_iter().enumerate() {
         let Some(rows) = splits.get_mut(from).map(std::mem::take) else { continue };
         let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.shuffle(&mut generator(manifest.seed, &format!("fractions of {of}")));
+        order.shuffle(&mut generator(seed, &format!("fractions of {of}")));
         // For each row the split that takes it.
         let mut owner = vec![from; rows.len()];
         let mut order = order.into_iter();
@@ -274,14 +275,14 @@ fn take_fractions(manifest: &Manifest, splits: &mut [Vec<Row>; 3]) {
 }
 
 /// Colours the rows of a split, where its attribute is made.
-fn with_attribute(manifest: &Manifest, split: SplitName, mut rows: Vec<Row>) -> Rows {
+fn with_attribute(manifest: &Manifest, seed: u64, split: SplitName, mut rows: Vec<Row>) -> Rows {
     let colouring = match &manifest.attribute {
         Attribute::None => return Rows { rows, shown: Shown::Once, has_attribute: false },
         Attribute::Column(_) => return Rows { rows, shown: Shown::Once, has_attribute: true },
         Attribute::Colour(colouring) => colouring,
     };
     let count = colouring.rgb.len() as u32;
-    let rng = &mut generator(manifest.seed, &format!("colours of {split}"));
+    let rng = &mut generator(seed, &format!("colours of {split}"));
     let held_out = match split {
         SplitName::Train => None,
         SplitName::Validation => Some(colouring.validation),

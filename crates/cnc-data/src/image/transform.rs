@@ -3,8 +3,9 @@
 //! Everything before the crop is the same every time an image is seen, so it is done once and kept as bytes, channel by
 //! channel. The crop and the scaling to floats are done for every draw.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::Picture;
 
@@ -52,11 +53,12 @@ impl Preparer {
     }
 
     fn resize(&mut self, picture: &Picture, side: u32) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-        let source = ImageRef::new(picture.width, picture.height, &picture.pixels, PixelType::U8x3)?;
-        let mut target = Image::new(side, side, PixelType::U8x3);
+        // Typed images: the untyped ones compile the resizer for every pixel type that there is, here.
+        let source = TypedImageRef::<U8x3>::from_buffer(picture.width, picture.height, &picture.pixels)?;
+        let mut target = TypedImage::<U8x3>::new(side, side);
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        self.resizer.resize(&source, &mut target, &options)?;
-        Ok(target.into_vec())
+        self.resizer.resize_typed(&source, &mut target, &options)?;
+        Ok(target.pixels().iter().flat_map(|pixel| pixel.0).collect())
     }
 }
 

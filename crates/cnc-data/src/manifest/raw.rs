@@ -10,8 +10,7 @@ use crate::colour::HeldOut;
 pub(super) struct Manifest {
     pub(super) name: String,
     pub(super) kind: Kind,
-    #[serde(default)]
-    pub(super) seed: u64,
+    pub(super) seed: Option<u64>,
     pub(super) source: Option<Source>,
     pub(super) input: Input,
     pub(super) class: Labels,

@@ -46,6 +46,22 @@ fn validation_and_training_share_no_image_and_lose_none() {
 }
 
 #[test]
+fn a_manifest_without_a_seed_leaves_the_split_to_whoever_opens_it() {
+    let folder = Folder::new();
+    let manifest =
+        |folder: &Folder| cnc_data::Manifest::open(&folder.path("dataset.toml").display().to_string()).unwrap();
+    let labels = |folder: &Folder, seed| {
+        let options = cnc_data::OpenOptions { seed, ..cnc_data::OpenOptions::default() };
+        let dataset = cnc_data::Dataset::open(&manifest(folder), &options).unwrap();
+        (0..10).map(|row| dataset.validation.picture(row).unwrap().pixels[0]).collect::<Vec<u8>>()
+    };
+    assert_eq!(labels(&folder, 1), labels(&folder, 2));
+    folder.edit("seed = 3\n", "");
+    assert_eq!(labels(&folder, 1), labels(&folder, 1));
+    assert_ne!(labels(&folder, 1), labels(&folder, 2));
+}
+
+#[test]
 fn another_seed_in_the_manifest_is_another_split() {
     let folder = Folder::new();
     let first = folder.open().unwrap();

@@ -21,12 +21,16 @@ const FEW: usize = 20;
 pub(super) struct Arguments {
     /// Name of a built-in dataset, or path of a manifest.
     dataset: String,
+    /// Seed of splits and colours, where the manifest leaves them to the run.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
 }
 
 /// Open the dataset, which reads and decodes every row, and print what is in it.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let manifest = open_manifest(&arguments.dataset)?;
-    let dataset = Dataset::open(&manifest, &OpenOptions { limit: None, hub: HubCache::from_env() })?;
+    let dataset =
+        Dataset::open(&manifest, &OpenOptions { limit: None, seed: arguments.seed, hub: HubCache::from_env() })?;
     let splits = [&*dataset.train, &*dataset.validation, &*dataset.test];
     println!("{}: every row was read and decoded", dataset.name);
     println!("\n{:<24} {:>10} {:>10} {:>10}", "rows", "train", "validation", "test");

@@ -49,7 +49,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         toml::from_str(&text).map_err(|e| anyhow!("{}: {}", path.display(), e.to_string().trim()))?;
     let device = device::open(&arguments.device)?;
     let manifest = open_manifest(&config.dataset)?;
-    let dataset = Dataset::open(&manifest, &OpenOptions { limit: config.limit, hub: HubCache::from_env() })?;
+    let dataset =
+        Dataset::open(&manifest, &OpenOptions { limit: config.limit, seed: config.seed, hub: HubCache::from_env() })?;
     let model = cnc_models::build(&config.model, dataset.classes.len(), config.seed, &device)?;
     model.parameters().read(&file("model.safetensors"))?;
     let split = match arguments.split {

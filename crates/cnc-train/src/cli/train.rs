@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     /// Method (see `cnc-train methods`) [default: cnc]
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
-    /// Seed of everything that is drawn in training [default: 0]
+    /// Seed of everything that is drawn: splits, colours, weights, batches [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Model [default: the recipe's]
@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let method = (info.build)(&config.settings)?;
     let device = device::open(&config.device)?;
     let hub = HubCache::from_env();
-    let dataset = Dataset::open(&manifest, &OpenOptions { limit: config.limit, hub })?;
+    let dataset = Dataset::open(&manifest, &OpenOptions { limit: config.limit, seed: config.seed, hub })?;
     describe(&config, &dataset);
     let path = arguments.out.clone().unwrap_or_else(|| default_folder(&dataset.name, &config));
     let folder = RunFolder::open(&path, &config, arguments.resume)?;
