@@ -53,6 +53,8 @@ pub struct InProgress {
     pub counters: Counters,
     /// The model's weights.
     pub model: Tensors,
+    /// The moving average of the weights; empty where the stage keeps none.
+    pub average: Tensors,
     /// The best weights so far; empty before the first evaluation.
     pub best: Tensors,
     /// The optimiser's moments.
@@ -96,7 +98,12 @@ impl Checkpoints {
     /// # Errors
     /// When the file cannot be written; the checkpoint before it stays.
     pub fn save_in_progress(&self, state: &InProgress) -> Result<()> {
-        let parts = [("model", &state.model), ("best", &state.best), ("optimizer", &state.optimizer)];
+        let parts = [
+            ("model", &state.model),
+            ("average", &state.average),
+            ("best", &state.best),
+            ("optimizer", &state.optimizer),
+        ];
         self.write("last", &serde_json::to_string(&state.counters)?, &parts)
     }
 
@@ -110,7 +117,13 @@ impl Checkpoints {
             return Ok(None);
         }
         let mut part = |name: &str| parts.remove(name).unwrap_or_default();
-        Ok(Some(InProgress { model: part("model"), best: part("best"), optimizer: part("optimizer"), counters }))
+        Ok(Some(InProgress {
+            model: part("model"),
+            average: part("average"),
+            best: part("best"),
+            optimizer: part("optimizer"),
+            counters,
+        }))
     }
 
     /// Save a finished stage.

@@ -12,6 +12,7 @@ use cnc_data::{Batch, Draw, prefetch};
 use cnc_models::Model;
 use cnc_nn::optim::{Gradients, Optimizer};
 
+use crate::averaging::Average;
 use crate::checkpoint::{Best, Counters, InProgress, Tensors};
 use crate::error::Interrupted;
 use crate::evaluate::{View, evaluation, predict};
@@ -54,6 +55,8 @@ pub struct StagePlan<'a> {
     pub evaluate_every: u64,
     /// How parameters are updated.
     pub optimizer: &'a OptimizerSettings,
+    /// Decay of the moving average of the weights that is evaluated and selected; 0 takes the weights themselves.
+    pub averaging: f64,
 }
 
 /// What training ended with, before the figures are taken.
@@ -157,6 +160,7 @@ struct Stage<'a> {
     parameters: Vec<(String, candle_core::Var)>,
     optimizer: Box<dyn Optimizer>,
     counters: Counters,
+    average: Option<Average>,
     best: Tensors,
     metrics: MetricsLog,
     start: Instant,
@@ -168,10 +172,12 @@ impl<'a> Stage<'a> {
         let mut optimizer = plan.optimizer.build(model)?;
         let mut counters = Counters { stage: plan.name.to_owned(), metrics_length, ..Counters::default() };
         let mut best = Tensors::new();
+        let mut average = model.parameters().named()?;
         if let Some(saved) = run.folder.checkpoints().in_progress(plan.name, &run.device)? {
             model.parameters().load(&saved.model)?;
             optimizer.load_state(&saved.optimizer)?;
             best = saved.best;
+            average = saved.average;
             counters = saved.counters;
         }
         Ok(Self {
@@ -183,6 +189,7 @@ impl<'a> Stage<'a> {
             metrics: run.folder.metrics(counters.metrics_length)?,
             duration_before: counters.duration_s,
             counters,
+            average: Average::new(plan.averaging, average),
             best,
             start: Instant::now(),
         })
@@ -226,6 +233,9 @@ impl<'a> Stage<'a> {
         }
         self.optimizer.step(&gradients, self.learning_rate(self.counters.step))?;
         self.counters.step = number;
+        if let Some(average) = &mut self.average {
+            average.update(self.model, number)?;
+        }
         self.counters.loss_sum += step.loss;
         self.counters.loss_count += 1;
         Ok(())
@@ -234,7 +244,11 @@ impl<'a> Stage<'a> {
     /// Evaluate on validation, log, keep the best weights, save.
     fn evaluate(&mut self, progress: &mut Progress) -> Result<()> {
         let validation = &self.run.dataset.validation;
+        let trained = self.model.parameters().named()?;
+        let judged = self.average.as_ref().map_or(&trained, Average::weights).clone();
+        self.model.parameters().load(&judged)?;
         let predictions = predict(self.model, validation, View::Centre, &self.run.device)?;
+        self.model.parameters().load(&trained)?;
         let evaluation = evaluation(validation, &predictions.classes)?;
         let (step, epoch, loss) = (self.counters.step, self.epoch(), self.mean_loss());
         let average = evaluation.average().accuracy().unwrap_or(0.0);
@@ -275,7 +289,7 @@ impl<'a> Stage<'a> {
             let metric = self.run.selection.metric().to_owned();
             let selected = Selected { stage: self.plan.name.to_owned(), epoch, step, metric, value };
             self.counters.best = Some(Best { selected, average });
-            self.best = self.model.parameters().named()?;
+            self.best = judged;
         }
         (self.counters.loss_sum, self.counters.loss_count) = (0.0, 0);
         self.save()
@@ -291,6 +305,7 @@ impl<'a> Stage<'a> {
         self.run.folder.checkpoints().save_in_progress(&InProgress {
             counters: self.counters.clone(),
             model: self.model.parameters().named()?,
+            average: self.average.as_ref().map(|average| average.weights().clone()).unwrap_or_default(),
             best: self.best.clone(),
             optimizer: self.optimizer.state()?,
         })

@@ -63,6 +63,8 @@ pub struct CncSettings {
     pub epochs: u64,
     /// Optimiser steps between two evaluations.
     pub evaluate_every: u64,
+    /// Decay of the moving average of the weights that is evaluated, selected and saved; 0 takes the weights themselves.
+    pub weight_averaging: f64,
     /// How parameters are updated.
     pub optimizer: OptimizerSettings,
 }
@@ -87,6 +89,7 @@ impl CncSettings {
         at_least_one("batches_per_step", settings.batches_per_step)?;
         at_least_one("batches_per_encoding", settings.batches_per_encoding)?;
         at_least_one("evaluate_every", settings.evaluate_every)?;
+        within("weight_averaging", settings.weight_averaging, 0.0, 0.999_999)?;
         if (settings.steps == 0) == (settings.epochs == 0) {
             return Err(UsageError(format!(
                 "settings `steps` is {} and `epochs` is {}: exactly one of them says how long the stage is, the other is 0",
@@ -191,6 +194,7 @@ impl CncSettings {
             steps_per_epoch: run.dataset.train.len() as f64 / samples_per_step as f64,
             evaluate_every: self.evaluate_every,
             optimizer: &self.optimizer,
+            averaging: self.weight_averaging,
         };
         let mut objective = CorrectNContrast {
             sampler,

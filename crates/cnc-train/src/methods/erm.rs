@@ -64,6 +64,7 @@ impl ErmSettings {
             steps_per_epoch: steps_per_epoch as f64,
             evaluate_every: steps_per_epoch,
             optimizer: &self.optimizer,
+            averaging: 0.0,
         };
         let mut objective =
             Erm { samples, batch_size: self.batch_size, seeds: run.seeds.purpose("erm"), device: run.device.clone() };
