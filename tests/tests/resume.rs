@@ -50,6 +50,15 @@ fn forget_durations(value: &mut serde_json::Value) {
     }
 }
 
+/// Wait until a run has made a file; a run that cannot is stopped by the test's own failure.
+fn wait_for(bench: &Workbench, name: &str) {
+    let start = Instant::now();
+    while !bench.file(name).exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "{name} did not appear");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 fn uninterrupted() -> (Traces, Duration) {
     let bench = Workbench::new();
     let start = Instant::now();
@@ -85,10 +94,10 @@ fn a_run_that_is_killed_again_and_again_ends_in_the_same_bits() {
 
 #[test]
 fn a_signal_saves_the_run_and_says_how_to_go_on() {
-    let (expected, whole) = uninterrupted();
+    let (expected, _) = uninterrupted();
     let bench = Workbench::new();
     let child = bench.command(RUN).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(whole.mul_f64(0.5));
+    wait_for(&bench, "run/metrics.jsonl");
     let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     let outcome = Outcome::of(child.wait_with_output().unwrap());
@@ -104,9 +113,7 @@ fn a_signal_saves_the_run_and_says_how_to_go_on() {
 fn other_settings_are_refused_and_each_that_differs_is_named() {
     let bench = Workbench::new();
     let mut child = bench.command(RUN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while !bench.file("run/config.toml").exists() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for(&bench, "run/config.toml");
     child.kill().unwrap();
     child.wait().unwrap();
     bench.run(RUN).fails(1, &["not finished", "--resume"]);
