@@ -85,6 +85,10 @@ impl Model for LeNet {
         Ok(self.fc.forward(representations)?)
     }
 
+    fn classifier(&self) -> &'static str {
+        "fc"
+    }
+
     fn parameters(&self) -> &Parameters {
         &self.parameters
     }

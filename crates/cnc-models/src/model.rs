@@ -52,6 +52,9 @@ pub trait Model: Send + Sync {
     /// [`Error::Layer`](crate::Error::Layer) for representations of another size.
     fn classify(&self, representations: &Tensor, mode: Mode) -> Result<Tensor>;
 
+    /// Prefix of the classifier's variables: all that depends on the number of classes.
+    fn classifier(&self) -> &'static str;
+
     /// All variables.
     fn parameters(&self) -> &Parameters;
 

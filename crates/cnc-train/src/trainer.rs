@@ -12,6 +12,7 @@ use cnc_data::{Batch, Draw, prefetch};
 use cnc_models::Model;
 use cnc_nn::optim::{Gradients, Optimizer};
 
+use crate::accumulation::Accumulating;
 use crate::averaging::Average;
 use crate::checkpoint::{Best, Counters, InProgress, Tensors};
 use crate::error::Interrupted;
@@ -57,6 +58,9 @@ pub struct StagePlan<'a> {
     pub optimizer: &'a OptimizerSettings,
     /// Decay of the moving average of the weights that is evaluated and selected; 0 takes the weights themselves.
     pub averaging: f64,
+    /// Optimiser steps after which the gradient of the classifier is zeroed: 1, but for the published code of
+    /// Correct-N-Contrast, where it adds up over an epoch.
+    pub zero_classifier_every: u64,
 }
 
 /// What training ended with, before the figures are taken.
@@ -170,6 +174,13 @@ struct Stage<'a> {
 impl<'a> Stage<'a> {
     fn start(run: &'a Run, plan: &'a StagePlan<'a>, model: &'a dyn Model, metrics_length: u64) -> Result<Self> {
         let mut optimizer = plan.optimizer.build(model)?;
+        if plan.zero_classifier_every > 1 {
+            let parameters = model.parameters().trainable();
+            let of_classifier =
+                |name: &str| name.strip_prefix(model.classifier()).is_some_and(|rest| rest.starts_with('.'));
+            let classifier: Vec<_> = parameters.into_iter().filter(|(name, _)| of_classifier(name)).collect();
+            optimizer = Box::new(Accumulating::new(optimizer, &classifier, plan.zero_classifier_every)?);
+        }
         let mut counters = Counters { stage: plan.name.to_owned(), metrics_length, ..Counters::default() };
         let mut best = Tensors::new();
         let mut average = model.parameters().named()?;

@@ -125,6 +125,23 @@ impl Gradients {
         Ok(())
     }
 
+    /// Adds to the gradient of one parameter.
+    ///
+    /// # Errors
+    /// [`Error::MissingGradients`] when there is none of this name; [`Error::Candle`] when the shapes differ.
+    pub fn add_to(&mut self, name: &str, addend: &Tensor) -> Result<()> {
+        let Some(gradient) = self.get(name)? else {
+            return Err(Error::MissingGradients { names: vec![name.to_owned()] });
+        };
+        let sum = (gradient + addend)?;
+        for tensor in self.tensors.values_mut() {
+            *tensor = tensor.affine(f64::from(self.scale), 0.0)?;
+        }
+        self.scale = 1.0;
+        self.tensors.insert(name.to_owned(), sum);
+        Ok(())
+    }
+
     /// Multiplies every value with `factor`.
     pub fn scale(&mut self, factor: f64) {
         self.scale *= factor as f32;

@@ -65,6 +65,9 @@ pub struct CncSettings {
     pub evaluate_every: u64,
     /// Decay of the moving average of the weights that is evaluated, selected and saved; 0 takes the weights themselves.
     pub weight_averaging: f64,
+    /// Zero the classifier's gradient once an epoch instead of every step, so that it adds up: a defect of the published
+    /// code that the paper's figure for CMNIST* depends on.
+    pub accumulate_classifier_gradient: bool,
     /// How parameters are updated.
     pub optimizer: OptimizerSettings,
 }
@@ -108,13 +111,14 @@ impl CncSettings {
         Ok(ContrastiveLoss::new(ContrastiveOptions { temperature: self.temperature, sides: Sides::Two, contrast })?)
     }
 
+    /// Optimiser steps of one epoch of contrastive batches.
+    fn steps_per_epoch(&self, sampler: &ContrastiveSampler) -> u64 {
+        (sampler.batches_per_epoch() as u64).div_ceil(self.batches_per_step)
+    }
+
     /// The second stage's length in optimiser steps.
     fn length(&self, sampler: &ContrastiveSampler) -> u64 {
-        if self.steps > 0 {
-            self.steps
-        } else {
-            self.epochs * (sampler.batches_per_epoch() as u64).div_ceil(self.batches_per_step)
-        }
+        if self.steps > 0 { self.steps } else { self.epochs * self.steps_per_epoch(sampler) }
     }
 }
 
@@ -195,6 +199,7 @@ impl CncSettings {
             evaluate_every: self.evaluate_every,
             optimizer: &self.optimizer,
             averaging: self.weight_averaging,
+            zero_classifier_every: if self.accumulate_classifier_gradient { self.steps_per_epoch(&sampler) } else { 1 },
         };
         let mut objective = CorrectNContrast {
             sampler,

@@ -65,6 +65,7 @@ impl ErmSettings {
             evaluate_every: steps_per_epoch,
             optimizer: &self.optimizer,
             averaging: 0.0,
+            zero_classifier_every: 1,
         };
         let mut objective =
             Erm { samples, batch_size: self.batch_size, seeds: run.seeds.purpose("erm"), device: run.device.clone() };
