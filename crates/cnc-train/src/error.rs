@@ -1,5 +1,7 @@
 //! The two kinds of failure that the command line tells apart by exit code.
 
+use cnc_data::strict_toml::nearest;
+
 /// Something in the command or its settings that the user has to change: exit code 2. Every other error is exit code 1.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -17,18 +19,14 @@ pub struct Interrupted {
     pub step: u64,
 }
 
-/// The valid name nearest to `name`, as `; did you mean ...?`, or nothing when none is near. Of a dotted name its last
+/// The valid name nearest to `name`, as `; did you mean ...?`, or nothing when there is none. Of a dotted name its last
 /// part counts as well: `learning_rate` is near `optimizer.learning_rate`.
 #[must_use]
 pub fn did_you_mean<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
-    valid
-        .into_iter()
-        .map(|candidate| {
-            let last = candidate.rsplit('.').next().unwrap_or(candidate);
-            (strsim::jaro_winkler(name, candidate).max(strsim::jaro_winkler(name, last)), candidate)
-        })
-        .filter(|(similarity, _)| *similarity > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, nearest)| format!("; did you mean `{nearest}`?"))
+    let last = |candidate: &'a str| candidate.rsplit('.').next().unwrap_or(candidate);
+    let valid: Vec<&str> = valid.into_iter().collect();
+    nearest(name, valid.iter().flat_map(|candidate| [candidate, last(candidate)]))
+        .and_then(|found| valid.iter().find(|candidate| [**candidate, last(candidate)].contains(&found)))
+        .map(|candidate| format!("; did you mean `{candidate}`?"))
         .unwrap_or_default()
 }

@@ -8,6 +8,7 @@ pub mod device;
 pub mod error;
 pub mod evaluate;
 pub mod inputs;
+pub mod log;
 pub mod methods;
 pub mod progress;
 pub mod recipe;

@@ -12,6 +12,7 @@ use cnc_models::Model;
 
 use crate::checkpoint::{Finished, Tensors};
 use crate::evaluate::{Predictions, View, predict, summarise};
+use crate::log::LogLengths;
 use crate::results::StageResult;
 use crate::run_folder::RunFolder;
 use crate::seeds::Seeds;
@@ -50,8 +51,8 @@ pub struct TrainedStage {
     pub test: Predictions,
     /// What it says of the training split, where the method goes on from there.
     pub training: Option<Training>,
-    /// Length of the metrics log at its end.
-    metrics_length: u64,
+    /// How long the log was at its end.
+    log: LogLengths,
 }
 
 /// A stage's answers on the training split, and a contrastive batch that they lead to.
@@ -96,20 +97,20 @@ impl Run {
         if let Some(finished) = self.folder.checkpoints().finished(plan.name, &self.device)? {
             model.parameters().load(&finished.selected)?;
             let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
-            let Finished { last, result, metrics_length, .. } = finished;
-            return Ok(TrainedStage { model, last, result, test, training: None, metrics_length });
+            let Finished { last, result, log, .. } = finished;
+            return Ok(TrainedStage { model, last, result, test, training: None, log });
         }
-        let metrics_length = before.map_or(0, |stage| stage.metrics_length);
-        let outcome = train(self, plan, &*model, objective, metrics_length)?;
+        let log = before.map_or(LogLengths::default(), |stage| stage.log);
+        let outcome = train(self, plan, &*model, objective, log)?;
         let start = std::time::Instant::now();
         let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
         let mut result = self.figures(plan, &*model, &outcome, &test)?;
         result.duration_s = outcome.duration_s + start.elapsed().as_secs_f64();
-        let Outcome { last, selected, metrics_length, .. } = outcome;
-        let finished = Finished { result, metrics_length, last, selected };
+        let Outcome { last, selected, log, .. } = outcome;
+        let finished = Finished { result, log, last, selected };
         self.folder.checkpoints().save_finished(&finished)?;
         let Finished { last, result, .. } = finished;
-        Ok(TrainedStage { model, last, result, test, training: None, metrics_length })
+        Ok(TrainedStage { model, last, result, test, training: None, log })
     }
 
     fn figures(

@@ -1,7 +1,5 @@
 //! The folder of a run: what is in it says how far the run got. `results.json` appears last.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -11,6 +9,7 @@ use toml::Table;
 
 use crate::checkpoint::Checkpoints;
 use crate::error::UsageError;
+use crate::log::{Log, LogLengths};
 use crate::results::Results;
 use crate::selection::Selection;
 
@@ -41,34 +40,6 @@ pub struct RunConfig {
     pub init: Option<PathBuf>,
     /// The method's settings.
     pub settings: Table,
-}
-
-/// One line of `metrics.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MetricLine<'a> {
-    /// Name of the stage.
-    pub stage: &'a str,
-    /// Passes over the training split, in samples.
-    pub epoch: f64,
-    /// Optimiser steps.
-    pub step: u64,
-    /// `train` or `val`.
-    pub split: &'a str,
-    /// Mean loss since the line before; training only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub loss: Option<f64>,
-    /// Learning rate of the last step; training only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub learning_rate: Option<f64>,
-    /// Plain average accuracy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub average_accuracy: Option<f64>,
-    /// Accuracy of the worst group with samples.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub worst_group_accuracy: Option<f64>,
-    /// Accuracy of the worst class.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub worst_class_accuracy: Option<f64>,
 }
 
 /// The folder of a run.
@@ -133,26 +104,12 @@ impl RunFolder {
         Checkpoints::new(self.file("checkpoint"))
     }
 
-    /// The log of metrics, cut to a length that a checkpoint remembers.
+    /// Its log, cut to the lengths that a checkpoint remembers.
     ///
     /// # Errors
-    /// When the file cannot be opened or is shorter than it was.
-    pub fn metrics(&self, length: u64) -> Result<MetricsLog> {
-        let path = self.file("metrics.jsonl");
-        let open = || -> std::io::Result<(File, u64)> {
-            let file = OpenOptions::new().create(true).append(true).open(&path)?;
-            let found = file.metadata()?.len();
-            file.set_len(length.min(found))?;
-            Ok((file, found))
-        };
-        let (file, found) = open().with_context(|| format!("cannot open {}", path.display()))?;
-        if found < length {
-            bail!(
-                "{} has {found} bytes, the checkpoint knows of {length}\n  hint: remove the run folder and start again",
-                path.display()
-            );
-        }
-        Ok(MetricsLog { file, path, length })
+    /// As [`Log::open`].
+    pub fn log(&self, lengths: LogLengths) -> Result<Log> {
+        Log::open(&self.path, lengths)
     }
 
     /// Write `results.json`: from here on the run is complete.
@@ -197,33 +154,5 @@ fn differences(before: &Table, now: &Table, path: &str, out: &mut Vec<String>) {
             (before, now) if before != now => out.push(format!("{name}: {} then, {} now", shown(before), shown(now))),
             _ => {}
         }
-    }
-}
-
-/// An open `metrics.jsonl`.
-#[derive(Debug)]
-pub struct MetricsLog {
-    file: File,
-    path: PathBuf,
-    length: u64,
-}
-
-impl MetricsLog {
-    /// Append a line.
-    ///
-    /// # Errors
-    /// When the disk is full.
-    pub fn append(&mut self, line: &MetricLine<'_>) -> Result<()> {
-        let mut text = serde_json::to_string(line)?;
-        text.push('\n');
-        self.file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", self.path.display()))?;
-        self.length += text.len() as u64;
-        Ok(())
-    }
-
-    /// Length in bytes.
-    #[must_use]
-    pub fn length(&self) -> u64 {
-        self.length
     }
 }

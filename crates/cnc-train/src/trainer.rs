@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor};
-use cnc_data::{Batch, Draw, prefetch};
+use cnc_data::{Batch, Draw, Split, prefetch};
 use cnc_models::Model;
 use cnc_nn::optim::{Gradients, Optimizer};
 
@@ -16,11 +16,11 @@ use crate::accumulation::Accumulating;
 use crate::averaging::Average;
 use crate::checkpoint::{Best, Counters, InProgress, Tensors};
 use crate::error::Interrupted;
-use crate::evaluate::{View, evaluation, predict};
+use crate::evaluate::{Predictions, View, evaluation, predict};
+use crate::log::{Log, LogLengths, MetricLine};
 use crate::progress::Progress;
 use crate::results::Selected;
 use crate::run::Run;
-use crate::run_folder::{MetricLine, MetricsLog};
 use crate::settings::OptimizerSettings;
 
 /// Batches that the loader may be ahead of the trainer.
@@ -73,8 +73,8 @@ pub struct Outcome {
     pub best: Best,
     /// Seconds of training.
     pub duration_s: f64,
-    /// Length of `metrics.jsonl` at its end.
-    pub metrics_length: u64,
+    /// How long the log was at its end.
+    pub log: LogLengths,
 }
 
 /// Train a stage to its end, from its checkpoint where there is one. The model ends with the selected weights.
@@ -86,9 +86,9 @@ pub fn train<O: Objective>(
     plan: &StagePlan<'_>,
     model: &dyn Model,
     objective: &mut O,
-    metrics_length: u64,
+    log: LogLengths,
 ) -> Result<Outcome> {
-    let mut stage = Stage::start(run, plan, model, metrics_length)?;
+    let mut stage = Stage::start(run, plan, model, log)?;
     let mut progress = Progress::start(plan.title, plan.steps, stage.counters.step);
     let mut sampler = objective.sampler();
     let draws = (stage.counters.step..plan.steps).flat_map(move |step| {
@@ -166,13 +166,13 @@ struct Stage<'a> {
     counters: Counters,
     average: Option<Average>,
     best: Tensors,
-    metrics: MetricsLog,
+    log: Log,
     start: Instant,
     duration_before: f64,
 }
 
 impl<'a> Stage<'a> {
-    fn start(run: &'a Run, plan: &'a StagePlan<'a>, model: &'a dyn Model, metrics_length: u64) -> Result<Self> {
+    fn start(run: &'a Run, plan: &'a StagePlan<'a>, model: &'a dyn Model, log: LogLengths) -> Result<Self> {
         let mut optimizer = plan.optimizer.build(model)?;
         if plan.zero_classifier_every > 1 {
             let parameters = model.parameters().trainable();
@@ -181,13 +181,13 @@ impl<'a> Stage<'a> {
             let classifier: Vec<_> = parameters.into_iter().filter(|(name, _)| of_classifier(name)).collect();
             optimizer = Box::new(Accumulating::new(optimizer, &classifier, plan.zero_classifier_every)?);
         }
-        let mut counters = Counters { stage: plan.name.to_owned(), metrics_length, ..Counters::default() };
+        let mut counters = Counters { stage: plan.name.to_owned(), log, ..Counters::default() };
         let mut best = Tensors::new();
         let mut average = model.parameters().named()?;
-        if let Some(saved) = run.folder.checkpoints().in_progress(plan.name, &run.device)? {
+        if let Some((saved, weights)) = run.folder.checkpoints().in_progress(plan.name, &run.device)? {
             model.parameters().load(&saved.model)?;
             optimizer.load_state(&saved.optimizer)?;
-            best = saved.best;
+            best = weights;
             average = saved.average;
             counters = saved.counters;
         }
@@ -197,7 +197,7 @@ impl<'a> Stage<'a> {
             model,
             parameters: model.parameters().trainable(),
             optimizer,
-            metrics: run.folder.metrics(counters.metrics_length)?,
+            log: run.folder.log(counters.log)?,
             duration_before: counters.duration_s,
             counters,
             average: Average::new(plan.averaging, average),
@@ -255,29 +255,25 @@ impl<'a> Stage<'a> {
     /// Evaluate on validation, log, keep the best weights, save.
     fn evaluate(&mut self, progress: &mut Progress) -> Result<()> {
         let validation = &self.run.dataset.validation;
-        let trained = self.model.parameters().named()?;
-        let judged = self.average.as_ref().map_or(&trained, Average::weights).clone();
-        self.model.parameters().load(&judged)?;
-        let predictions = predict(self.model, validation, View::Centre, &self.run.device)?;
-        self.model.parameters().load(&trained)?;
+        let predictions = self.predict(validation)?;
         let evaluation = evaluation(validation, &predictions.classes)?;
         let (step, epoch, loss) = (self.counters.step, self.epoch(), self.mean_loss());
         let average = evaluation.average().accuracy().unwrap_or(0.0);
         let worst_group = evaluation.worst_group().and_then(|(_, worst)| worst.accuracy());
         let line = MetricLine {
-            stage: self.plan.name,
+            stage: self.plan.name.to_owned(),
             epoch,
             step,
-            split: "train",
+            split: "train".to_owned(),
             loss: Some(loss),
             learning_rate: Some(self.learning_rate(step - 1)),
             average_accuracy: None,
             worst_group_accuracy: None,
             worst_class_accuracy: None,
         };
-        self.metrics.append(&line)?;
-        self.metrics.append(&MetricLine {
-            split: "val",
+        self.log.append(&line)?;
+        self.log.append(&MetricLine {
+            split: "val".to_owned(),
             loss: None,
             learning_rate: None,
             average_accuracy: Some(average),
@@ -299,11 +295,26 @@ impl<'a> Stage<'a> {
         if self.counters.best.as_ref().is_none_or(|best| (value, average) > (best.selected.value, best.average)) {
             let metric = self.run.selection.metric().to_owned();
             let selected = Selected { stage: self.plan.name.to_owned(), epoch, step, metric, value };
-            self.counters.best = Some(Best { selected, average });
-            self.best = judged;
+            let best = Best { selected, average };
+            self.best = match &self.average {
+                Some(average) => average.weights().clone(),
+                None => self.model.parameters().named()?,
+            };
+            self.run.folder.checkpoints().save_best(&best, &self.best)?;
+            self.counters.best = Some(best);
         }
         (self.counters.loss_sum, self.counters.loss_count) = (0.0, 0);
         self.save()
+    }
+
+    /// The answers of the weights that are judged: the averaged ones where the stage keeps an average.
+    fn predict(&self, split: &Arc<Split>) -> Result<Predictions> {
+        let Some(average) = &self.average else { return predict(self.model, split, View::Centre, &self.run.device) };
+        let trained = self.model.parameters().named()?;
+        self.model.parameters().load(average.weights())?;
+        let predictions = predict(self.model, split, View::Centre, &self.run.device)?;
+        self.model.parameters().load(&trained)?;
+        Ok(predictions)
     }
 
     fn duration(&self) -> f64 {
@@ -311,13 +322,12 @@ impl<'a> Stage<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
-        self.counters.metrics_length = self.metrics.length();
+        self.counters.log = self.log.sync()?;
         self.counters.duration_s = self.duration();
         self.run.folder.checkpoints().save_in_progress(&InProgress {
             counters: self.counters.clone(),
             model: self.model.parameters().named()?,
             average: self.average.as_ref().map(|average| average.weights().clone()).unwrap_or_default(),
-            best: self.best.clone(),
             optimizer: self.optimizer.state()?,
         })
     }
@@ -327,7 +337,7 @@ impl<'a> Stage<'a> {
             self.counters.best.clone().with_context(|| format!("stage `{}` was never evaluated", self.plan.name))?;
         let last = self.model.parameters().named()?;
         self.model.parameters().load(&self.best)?;
-        let (duration_s, metrics_length) = (self.duration(), self.metrics.length());
-        Ok(Outcome { last, selected: self.best, best, duration_s, metrics_length })
+        let (duration_s, log) = (self.duration(), self.counters.log);
+        Ok(Outcome { last, selected: self.best, best, duration_s, log })
     }
 }

@@ -6,7 +6,7 @@ use super::RunRecord;
 use super::charts::{Frame, apart, at, plain, ticks};
 use super::columns::{name, tone};
 use super::format::{count, duration, percent};
-use super::record::MetricLine;
+use crate::log::MetricLine;
 use crate::results::StageResult;
 
 /// Room at the right of a chart for the names of its lines.

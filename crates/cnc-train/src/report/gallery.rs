@@ -3,11 +3,12 @@
 use maud::{Markup, html};
 
 use super::format::{count, percent, whole_percent};
-use crate::results::{Results, TrainingErrors};
+use crate::results::{Results, StageResult};
 use crate::story::{Content, ContrastiveBatch, Counterfactual, Prediction, Sample, WorstGroup};
 
 /// The first stage's errors, laid out as the method uses them.
-pub(super) fn contrastive_batch(batch: &ContrastiveBatch, errors: Option<&TrainingErrors>) -> Markup {
+pub(super) fn contrastive_batch(batch: &ContrastiveBatch, stage: Option<&StageResult>) -> Markup {
+    let errors = stage.and_then(|stage| stage.training_errors.as_ref());
     let class = batch.anchors.first().map_or("", |sample| &sample.class);
     html! {
         p.lede {
@@ -16,6 +17,10 @@ pub(super) fn contrastive_batch(batch: &ContrastiveBatch, errors: Option<&Traini
                 (count(errors.minority_errors)) " of those are not of the largest group of their class. "
             }
             "Its errors say which samples share a class but not the shortcut. Contrast does the rest, and no attribute label is read."
+            @if let Some(stage) = stage.filter(|stage| stage.selected.step < stage.steps) {
+                " What " (batch.title) " says here is what it said after its last step, " (count(stage.steps))
+                "; its figures on the rest of this page are those of step " (count(stage.selected.step)) ", selected on validation."
+            }
         }
         div.batch {
             section.positives {

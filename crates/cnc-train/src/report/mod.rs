@@ -19,7 +19,7 @@ mod tests;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-pub use record::{MetricLine, RecordError, RunRecord};
+pub use record::{RecordError, RunRecord};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -80,8 +80,7 @@ fn sections(runs: &[RunRecord]) -> Vec<Section> {
         format!("What {first} got wrong"),
         each(runs, |_, run| {
             let batch = run.story.as_ref()?.contrastive_batch.as_ref()?;
-            let errors = run.results.stages.first().and_then(|stage| stage.training_errors.as_ref());
-            Some(gallery::contrastive_batch(batch, errors))
+            Some(gallery::contrastive_batch(batch, run.results.stages.first()))
         }),
     );
     add("training", "Over training".into(), runs.iter().any(curves::has_curves).then(|| curves::curves(runs)));

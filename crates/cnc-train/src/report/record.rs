@@ -3,35 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use crate::log::{METRICS, MetricLine};
 use crate::results::Results;
 use crate::story::Story;
-
-/// One line of `metrics.jsonl`: a training line carries the loss, a validation line the accuracies.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MetricLine {
-    /// Name of the stage.
-    pub stage: String,
-    /// Epoch, where an epoch is one pass over the training split or its equivalent in samples.
-    pub epoch: f64,
-    /// Optimiser step.
-    pub step: u64,
-    /// `train` or `val`.
-    pub split: String,
-    /// Mean loss since the last line of the split.
-    #[serde(default)]
-    pub loss: Option<f64>,
-    /// Plain average accuracy.
-    #[serde(default)]
-    pub average_accuracy: Option<f64>,
-    /// Accuracy of the worst group with samples.
-    #[serde(default)]
-    pub worst_group_accuracy: Option<f64>,
-    /// Accuracy of the worst class.
-    #[serde(default)]
-    pub worst_class_accuracy: Option<f64>,
-}
 
 /// Everything that the report shows of a run.
 #[derive(Debug, Clone)]
@@ -96,7 +71,7 @@ impl RunRecord {
     /// As [`RunRecord::read`].
     pub fn of_run(folder: &Path, results: Results, story: Option<Story>) -> Result<Self, RecordError> {
         let settings = settings(&folder.join("config.toml"))?;
-        let metrics = metrics(&folder.join("metrics.jsonl"))?;
+        let metrics = metrics(&folder.join(METRICS))?;
         Ok(Self { results, settings, metrics, story })
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use cnc_core::intervals::Interval;
 
-use super::{MetricLine, RecordError, RunRecord, render};
+use super::{RecordError, RunRecord, render};
+use crate::log::MetricLine;
 use crate::results::{GroupResult, Results, Selected, SplitResult, StageResult, TrainingErrors};
 use crate::story::{
     Content, ContrastiveBatch, Counterfactual, Picture, Prediction, Representations, Sample, Story, WorstGroup,
@@ -118,6 +119,7 @@ fn line(stage: &str, epoch: f64, split: &str, value: Option<f64>) -> MetricLine 
         step: 10,
         split: split.into(),
         loss: value.filter(|_| !val),
+        learning_rate: None,
         average_accuracy: value.filter(|_| val),
         worst_group_accuracy: value.filter(|_| val),
         worst_class_accuracy: None,
@@ -242,6 +244,15 @@ fn figures_that_do_not_exist_are_dashes_and_never_nan() {
     let page = render(&[run]);
     assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
     assert!(page.contains("<p class=\"big\">–</p>"));
+}
+
+#[test]
+fn answers_of_the_last_step_are_told_from_figures_of_the_selected_one() {
+    let mut run = two_stages();
+    let words = "what it said after its last step, 20; its figures on the rest of this page are those of step 15";
+    assert!(!render(&[run.clone()]).contains("after its last step"));
+    run.results.stages[0].selected.step = 15;
+    assert!(render(&[run]).contains(words));
 }
 
 #[test]
