@@ -13,6 +13,9 @@ use super::open_manifest;
 /// Below this many samples, the accuracy of a group has an interval of more than 40 points.
 const FEW: usize = 20;
 
+/// Names that a warning lists.
+const LISTED: usize = 6;
+
 /// Which dataset.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -45,7 +48,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         row(&group.name, splits.map(|split| split.groups().get(index).map_or(0, |group| group.rows.len())));
     }
     println!();
-    let warnings = warnings(&splits)?;
+    let mut warnings = few_samples(&dataset);
+    warnings.extend(duplicates(&splits)?);
     for warning in &warnings {
         println!("warning: {warning}");
     }
@@ -55,17 +59,50 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn warnings(splits: &[&Split; 3]) -> Result<Vec<String>> {
+/// Warnings of classes and groups that are too small in a split for their accuracy to mean much. Nothing is decoded for
+/// them: a training run gives them as well.
+pub(super) fn few_samples(dataset: &Dataset) -> Vec<String> {
     let mut warnings = Vec::new();
-    for split in splits {
-        for group in split.groups().iter().filter(|group| group.rows.len() < FEW) {
-            let (name, count) = (split.name(), group.rows.len());
-            warnings.push(match count {
-                0 => format!("group `{}` has no {name} sample: it is left out of the worst group", group.name),
-                _ => format!("group `{}` has {count} {name} samples, fewer than {FEW}", group.name),
-            });
+    for split in [&dataset.train, &dataset.validation, &dataset.test] {
+        let name = split.name();
+        let of_class = |index: usize| split.labels().iter().filter(|label| **label as usize == index).count();
+        let classes: Vec<(&str, usize)> =
+            dataset.classes.iter().enumerate().map(|(index, class)| (class.as_str(), of_class(index))).collect();
+        let groups: Vec<(&str, usize)> =
+            split.groups().iter().map(|group| (group.name.as_str(), group.rows.len())).collect();
+        let mut warn = |what: &str, counts: &[(&str, usize)], none: &str| {
+            let (empty, few): (Vec<_>, Vec<_>) =
+                counts.iter().filter(|(_, count)| *count < FEW).partition(|(_, count)| *count == 0);
+            if !empty.is_empty() {
+                let names = listed(empty.iter().map(|(name, _)| format!("`{name}`")));
+                warnings.push(format!("{what} without any {name} sample{none}: {names}"));
+            }
+            if !few.is_empty() {
+                let names = listed(few.iter().map(|(name, count)| format!("`{name}` {count}")));
+                warnings.push(format!("{what} with fewer than {FEW} {name} samples: {names}"));
+            }
+        };
+        warn("classes", &classes, "");
+        if !dataset.attributes.is_empty() {
+            warn("groups", &groups, ", which are left out of the worst group");
         }
     }
+    warnings
+}
+
+/// The first names of a list, and how many more there are.
+fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(LISTED);
+    let mut text = names.take(LISTED).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text += &format!(" and {more} more");
+    }
+    text
+}
+
+/// Warnings of samples that stand in two splits.
+fn duplicates(splits: &[&Split; 3]) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
     let mut first_seen: HashMap<u64, (&Split, u32)> = HashMap::new();
     for split in splits {
         let (mut across, mut example) = (0_usize, None);

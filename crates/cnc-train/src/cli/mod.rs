@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", shown(&error));
             if error.downcast_ref::<UsageError>().is_some() {
                 ExitCode::from(2)
             } else if error.downcast_ref::<Interrupted>().is_some() {
@@ -88,4 +88,13 @@ fn open_manifest(dataset: &str) -> Result<Manifest> {
         DataError::UnknownDataset { .. } => UsageError(error.to_string()).into(),
         error => error.into(),
     })
+}
+
+/// An error with its causes, but for those that the text before them tells already.
+fn shown(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }

@@ -1,5 +1,6 @@
 //! `cnc-train <dataset>`: one run, from data to report.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,7 @@ use cnc_data::{Dataset, HubCache, Manifest, OpenOptions};
 use cnc_nn::files::write_atomically;
 use toml::Table;
 
+use super::check::few_samples;
 use super::open_manifest;
 use crate::error::{UsageError, did_you_mean};
 use crate::methods::{MethodInfo, find};
@@ -110,12 +112,31 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         folder,
         stop: stop_on_signal()?,
     };
-    let stages = method.run(&run)?;
-    let results = results(&run, &config, info, &stages, start)?;
-    finish(&run, &stages, &results)?;
+    let trained = || -> Result<Results> {
+        let stages = method.run(&run)?;
+        let results = results(&run, &config, info, &stages, start)?;
+        finish(&run, &stages, &results)?;
+        Ok(results)
+    };
+    let results = trained().map_err(|error| with_remedy_for_a_full_disk(error, run.folder.path()))?;
     println!("{}", table::text(&results));
     println!("report: {}", run.folder.file("report.html").display());
     Ok(())
+}
+
+/// What is there to be done about a disk that filled up while the run was written.
+fn with_remedy_for_a_full_disk(error: anyhow::Error, folder: &Path) -> anyhow::Error {
+    let full = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|cause| {
+        matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+    });
+    if !full {
+        return error;
+    }
+    anyhow!(
+        "{}\n  hint: what {} holds is good up to the last checkpoint; make room, then go on with the same command and `--resume`",
+        super::shown(&error),
+        folder.display()
+    )
 }
 
 /// Put together what the command line, a configuration file and the recipe say.
@@ -199,6 +220,9 @@ fn describe(config: &RunConfig, dataset: &Dataset) {
         "method {}, model {}, seed {}, device {} (f32), {} threads",
         config.method, config.model, config.seed, config.device, config.threads
     );
+    for warning in few_samples(dataset) {
+        eprintln!("warning: {warning}");
+    }
 }
 
 /// A flag that Ctrl-C and SIGTERM set; a second signal ends the process at once.
