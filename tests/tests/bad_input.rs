@@ -1,5 +1,7 @@
 //! Bad input gets an error that names it and says what to do, and leaves nothing that looks complete.
 
+use std::path::Path;
+
 use cnc_tests::Workbench;
 
 #[test]
@@ -74,6 +76,19 @@ fn a_device_that_is_not_there_is_refused_and_not_replaced() {
 #[test]
 fn data_that_is_not_here_is_asked_for_with_the_command_that_brings_it() {
     Workbench::new().run(&["cmnist"]).fails(1, &["cargo xtask fetch cmnist"]);
+}
+
+#[test]
+fn damage_in_the_test_split_alone_stops_a_run_before_it_starts() {
+    let bench = Workbench::new();
+    let digits = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets/digits");
+    for file in ["dataset.toml", "recipe.toml", "train.parquet", "test.parquet"] {
+        std::fs::copy(digits.join(file), bench.file(file)).unwrap();
+    }
+    let test = bench.read("test.parquet");
+    std::fs::write(bench.file("test.parquet"), &test[..test.len() / 2]).unwrap();
+    bench.run(&["./dataset.toml", "--limit", "100"]).fails(1, &["test.parquet", "cut short", "copy it again"]);
+    assert!(!bench.file("runs").exists(), "a run folder was made for a run that never was");
 }
 
 #[test]

@@ -24,8 +24,16 @@ fn a_run_ends_with_a_table_and_leaves_everything_in_its_folder() {
     assert_eq!(results["stages"].as_array().map(Vec::len), Some(2));
     assert_eq!(results["test"]["groups"].as_array().map(Vec::len), Some(25));
     assert_eq!(results["limit"], 300);
-    for file in ["config.toml", "metrics.jsonl", "model.safetensors", "report.html", "checkpoint/stage-erm.safetensors"]
-    {
+    for file in [
+        "config.toml",
+        "metrics.jsonl",
+        "model.safetensors",
+        "report.html",
+        "checkpoint/stage-erm.safetensors",
+        "checkpoint/last.safetensors",
+        "checkpoint/best.safetensors",
+        "events.out.tfevents.cnc-train",
+    ] {
         assert!(!bench.read(&format!("runs/digits-cnc-0/{file}")).is_empty(), "{file}");
     }
     let report = String::from_utf8(bench.read("runs/digits-cnc-0/report.html")).unwrap();
@@ -39,6 +47,7 @@ fn piped_output_has_no_control_codes_and_one_line_an_evaluation() {
     assert!(!outcome.stderr.contains('\u{1b}') && !outcome.stderr.contains('\r'), "{:?}", outcome.stderr);
     let lines = outcome.stderr.lines().filter(|line| line.contains("validation worst group")).count();
     assert_eq!(lines, 3, "{}", outcome.stderr);
+    assert_eq!(outcome.stderr.contains("this is a debug build"), cfg!(debug_assertions), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("samples/s") && outcome.stderr.contains(" left"), "{}", outcome.stderr);
 }
 
@@ -55,6 +64,12 @@ fn the_same_seed_gives_the_same_bits_whatever_the_number_of_threads_and_another_
     assert!(first == model("b", "1", "2"), "two runs with the same seed differ");
     assert!(first == model("c", "1", "1"), "the number of threads changes the result");
     assert!(first.0 != model("d", "2", "2").0, "another seed gives the same model");
+}
+
+#[test]
+fn classes_and_groups_with_few_samples_are_named_when_a_run_starts() {
+    let outcome = Workbench::new().run(SMALL).stderr;
+    assert!(outcome.contains("warning: groups with fewer than 20 train samples: "), "{outcome}");
 }
 
 #[test]

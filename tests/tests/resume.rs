@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cnc_tests::traces::{Traces, check_whole, unfinished};
 use cnc_tests::{Outcome, Workbench};
 
 const RUN: &[&str] = &[
@@ -19,35 +20,14 @@ const RUN: &[&str] = &[
     "evaluate_every=3",
 ];
 
-/// Everything of a finished run that must not depend on how often it was stopped.
-#[derive(PartialEq)]
-struct Traces {
-    model: Vec<u8>,
-    metrics: Vec<u8>,
-    report: String,
-    results: serde_json::Value,
-}
-
 fn traces(bench: &Workbench) -> Traces {
-    let mut results = bench.json("run/results.json");
-    forget_durations(&mut results);
-    Traces {
-        model: bench.read("run/model.safetensors"),
-        metrics: bench.read("run/metrics.jsonl"),
-        report: String::from_utf8(bench.read("run/story.json")).unwrap(),
-        results,
-    }
+    Traces::of(&bench.file("run"))
 }
 
-fn forget_durations(value: &mut serde_json::Value) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            fields.remove("duration_s");
-            fields.values_mut().for_each(forget_durations);
-        }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(forget_durations),
-        _ => {}
-    }
+fn assert_same(bench: &Workbench, expected: &Traces) {
+    let differences = traces(bench).differences(expected);
+    assert!(differences.is_empty(), "a resumed run differs from an uninterrupted one in {differences:?}");
+    assert_eq!(unfinished(&bench.file("run")), Vec::<String>::new(), "unfinished files are left");
 }
 
 /// Wait until a run has made a file; a run that cannot is stopped by the test's own failure.
@@ -78,6 +58,7 @@ fn a_run_that_is_killed_again_and_again_ends_in_the_same_bits() {
         std::thread::sleep(whole.mul_f64(moment * 0.7));
         child.kill().unwrap();
         child.wait().unwrap();
+        check_whole(&bench.file("run"));
         if bench.file("run/results.json").exists() {
             break;
         }
@@ -85,11 +66,7 @@ fn a_run_that_is_killed_again_and_again_ends_in_the_same_bits() {
     if !bench.file("run/results.json").exists() {
         let _ = bench.run(&[RUN, &["--resume"]].concat()).success();
     }
-    assert!(traces(&bench) == expected, "a resumed run differs from an uninterrupted one");
-    let names =
-        std::fs::read_dir(bench.file("run")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let left: Vec<String> = names.filter(|name| name.ends_with(".part")).collect();
-    assert!(left.is_empty(), "temporary files are left: {left:?}");
+    assert_same(&bench, &expected);
 }
 
 #[test]
@@ -101,12 +78,62 @@ fn a_signal_saves_the_run_and_says_how_to_go_on() {
     let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
     let outcome = Outcome::of(child.wait_with_output().unwrap());
-    if outcome.code != Some(0) {
-        outcome.fails(130, &["interrupted", "--resume"]);
-        assert!(!bench.file("run/results.json").exists());
-        let _ = bench.run(&[RUN, &["--resume"]].concat()).success();
+    outcome.fails(130, &["interrupted", "--resume"]);
+    assert!(!bench.file("run/results.json").exists());
+    let _ = bench.run(&[RUN, &["--resume"]].concat()).success();
+    assert_same(&bench, &expected);
+}
+
+/// Numbers between 0 and 1 that look random and are the same each time: splitmix64.
+struct Moments(u64);
+
+impl Moments {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) as f64 / u64::MAX as f64
     }
-    assert!(traces(&bench) == expected, "an interrupted run differs from an uninterrupted one");
+}
+
+/// Every third run is killed while it writes a file: as soon as an unfinished one is seen after a random moment. The
+/// others are killed at a random moment. `CNC_KILLS` is how many runs there are, `CNC_SEED` chooses the moments.
+#[test]
+#[ignore = "takes minutes: cargo test --release -p cnc-tests --test resume -- --ignored --nocapture"]
+fn runs_killed_at_fifty_random_moments_end_in_the_same_bits() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let (kills, mut moments) = (number("CNC_KILLS").unwrap_or(50), Moments(number("CNC_SEED").unwrap_or(0)));
+    let (expected, whole) = uninterrupted();
+    let (mut stages, mut while_saving) = ([0, 0, 0], 0);
+    for kill in 0..kills {
+        let bench = Workbench::new();
+        let mut child = bench.command(RUN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let moment = whole.mul_f64(moments.next());
+        let start = Instant::now();
+        let run = bench.file("run");
+        while child.try_wait().unwrap().is_none() {
+            if start.elapsed() > moment && (kill % 3 > 0 || !unfinished(&run).is_empty()) {
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        check_whole(&run);
+        while_saving += usize::from(!unfinished(&run).is_empty());
+        let finished = run.join("results.json").exists();
+        stages[if finished { 2 } else { usize::from(run.join("checkpoint/stage-erm.safetensors").exists()) }] += 1;
+        if !finished {
+            let resume: &[&str] = if run.join("config.toml").exists() { &["--resume"] } else { &[] };
+            let _ = bench.run(&[RUN, resume].concat()).success();
+        }
+        assert_same(&bench, &expected);
+    }
+    let [first, second, ended] = stages;
+    println!(
+        "{kills} of {kills} in the same bits: killed {first} in the first stage, {second} later, {ended} at the very end; {while_saving} left an unfinished file"
+    );
 }
 
 #[test]

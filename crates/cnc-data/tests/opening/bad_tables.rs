@@ -127,6 +127,15 @@ fn a_bad_image_in_the_test_split_is_found_when_the_dataset_opens() {
 }
 
 #[test]
+fn rows_of_all_splits_are_checked_before_any_image_is_decoded() {
+    let folder = Folder::new();
+    folder.table("train.parquet", &with(rows(40), "image", images((0..40).map(|_| Some(vec![1, 2, 3])))));
+    let column = labels((0..20).map(|i| Some(if i == 19 { 7 } else { i % 2 })));
+    folder.table("test.parquet", &with(rows(20), "label", column));
+    wants(&folder.refusal(), &["test.parquet", "row 19", "`label`", "7 is none of"]);
+}
+
+#[test]
 fn images_of_two_sizes_need_a_resize() {
     let folder = Folder::new();
     let column = images((0..40_u32).map(|i| Some(png(if i == 5 { 9 } else { 8 }, 8, |_, _| [0; 3]))));
