@@ -68,7 +68,8 @@ impl ParquetFile {
     /// No such column, another type, or a null: with its row.
     pub fn cells(&self, column: &str) -> Result<Vec<Cell>, DataError> {
         let leaf = self.leaf(column, &[column])?;
-        let mut cells = Vec::with_capacity(self.rows());
+        // The footer says how many there are, and may lie.
+        let mut cells = Vec::new();
         for group in 0..self.reader.num_row_groups() {
             let first = cells.len();
             for (i, cell) in self.cells_of_group(group, leaf, column, first)?.into_iter().enumerate() {
