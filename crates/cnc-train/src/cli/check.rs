@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use anyhow::Result;
 use clap::Args;
-use cnc_data::{Dataset, HubCache, OpenOptions, Split};
+use cnc_data::{Dataset, HubCache, OpenOptions, Split, SplitName};
 
 use super::open_manifest;
 
@@ -84,7 +84,8 @@ pub(super) fn few_samples(dataset: &Dataset) -> Vec<String> {
         };
         warn("classes", &classes, "");
         if !dataset.attributes.is_empty() {
-            warn("groups", &groups, ", which are left out of the worst group");
+            let none = if name == SplitName::Train { "" } else { ", which are left out of the worst group" };
+            warn("groups", &groups, none);
         }
     }
     warnings
