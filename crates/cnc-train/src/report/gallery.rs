@@ -25,7 +25,11 @@ pub(super) fn contrastive_batch(batch: &ContrastiveBatch, stage: Option<&StageRe
         div.batch {
             section.positives {
                 h3 { "Positives" }
-                p { "The anchors’ class, " q { (class) } ", but " (batch.title) " said something else: what stands below each." }
+                @if all_said(&batch.positives, |sample| sample.class.as_str()) {
+                    p { "The anchors’ class, " q { (class) } ". " (batch.title) " got every sample of it right: they stand in for errors that there are not." }
+                } @else {
+                    p { "The anchors’ class, " q { (class) } ", but " (batch.title) " said something else: what stands below each." }
+                }
                 (samples(&batch.positives, Caption::Said))
             }
             p.force.pull { span aria-hidden="true" { "→ ←" } " pulled together" }
@@ -37,11 +41,20 @@ pub(super) fn contrastive_batch(batch: &ContrastiveBatch, stage: Option<&StageRe
             p.force.push { span aria-hidden="true" { "← →" } " pushed apart" }
             section.negatives {
                 h3 { "Negatives" }
-                p { (batch.title) " said " q { (batch.slice) } " here too, but they are of other classes, named below. What they share with the anchors is the shortcut." }
+                @if all_said(&batch.negatives, |_| batch.slice.as_str()) {
+                    p { (batch.title) " said " q { (batch.slice) } " here too, but they are of other classes, named below. What they share with the anchors is the shortcut." }
+                } @else {
+                    p { "Other classes, named below. " (batch.title) " was right wherever it said " q { (batch.slice) } ": they stand in for errors that there are not." }
+                }
                 (samples(&batch.negatives, Caption::Is))
             }
         }
     }
+}
+
+/// Whether the stage said of every sample what `expected` names: which of them are errors, and which a fall-back.
+fn all_said<'a>(samples: &'a [Sample], expected: impl Fn(&'a Sample) -> &'a str) -> bool {
+    samples.iter().all(|sample| sample.predictions.first().is_none_or(|said| said.class == expected(sample)))
 }
 
 /// What stands below a sample.

@@ -256,6 +256,21 @@ fn answers_of_the_last_step_are_told_from_figures_of_the_selected_one() {
 }
 
 #[test]
+fn samples_that_stand_in_for_errors_are_not_called_errors() {
+    let mut run = two_stages();
+    let batch = run.story.as_mut().unwrap().contrastive_batch.as_mut().unwrap();
+    batch.slice = "camel".into();
+    let page = render(&[run.clone()]);
+    assert!(page.contains("said something else") && !page.contains("stand in for errors"));
+    let batch = run.story.as_mut().unwrap().contrastive_batch.as_mut().unwrap();
+    for sample in &mut batch.positives {
+        sample.predictions[0].class.clone_from(&sample.class);
+    }
+    let page = render(&[run]);
+    assert!(!page.contains("said something else") && page.contains("got every sample of it right"));
+}
+
+#[test]
 fn text_from_outside_is_escaped() {
     let mut run = two_stages();
     let evil = "<script>alert(1)</script>\" onload=\"x";
