@@ -247,6 +247,8 @@ fn results(
     start: Instant,
 ) -> Result<Results> {
     let last = &stages.last().ok_or_else(|| anyhow!("method `{}` trained no stage", info.name))?.result;
+    // This process may have gone on with what others trained.
+    let of_stages: f64 = stages.iter().map(|stage| stage.result.duration_s).sum();
     Ok(Results {
         version: config.version.clone(),
         dataset: run.dataset.name.clone(),
@@ -256,7 +258,7 @@ fn results(
         device: config.device.clone(),
         threads: config.threads,
         limit: config.limit,
-        duration_s: start.elapsed().as_secs_f64(),
+        duration_s: start.elapsed().as_secs_f64().max(of_stages),
         label_budget: info.label_budget(config.select).to_owned(),
         selection_rule: config.select.rule().to_owned(),
         selected: last.selected.clone(),
