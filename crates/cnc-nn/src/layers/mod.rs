@@ -1,16 +1,20 @@
 //! Layers: variables by PyTorch's names and with PyTorch's initial values, around the functions of [`ops`].
 
+mod batch_norm;
 mod conv2d;
 mod conv_relu_pool;
 mod dropout;
 mod linear;
 mod pool;
+mod residual;
 
+pub use batch_norm::BatchNorm2d;
 pub use conv_relu_pool::ConvReluPool;
 pub use conv2d::{Conv2d, Conv2dOptions};
 pub use dropout::Dropout;
 pub use linear::Linear;
 pub use pool::MaxPool2d;
+pub use residual::{ConvNorm, Residual, Stem, global_average_pool};
 
 use candle_core::Tensor;
 
@@ -39,5 +43,9 @@ pub fn relu(input: &Tensor) -> Result<Tensor> {
 
 /// Tells in which layer an op failed.
 fn named(layer: &str, result: std::result::Result<Tensor, OpError>) -> Result<Tensor> {
-    result.map_err(|source| Error::Layer { layer: layer.to_owned(), source: Box::new(source) })
+    result.map_err(layer_error(layer))
+}
+
+fn layer_error(layer: &str) -> impl FnOnce(OpError) -> Error {
+    move |source| Error::Layer { layer: layer.to_owned(), source: Box::new(source) }
 }

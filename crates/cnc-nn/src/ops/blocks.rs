@@ -1,6 +1,8 @@
 //! How work is cut for the threads: by the shapes alone, never by the number of threads, so that sums are the same to the
 //! last bit on any machine with the same instructions.
 
+use std::ops::DerefMut;
+
 use rayon::prelude::*;
 
 /// Blocks of samples at most; enough for the threads of a workstation to share, few enough to add up quickly.
@@ -32,11 +34,11 @@ pub(super) fn for_each_chunk<T: Send>(
 }
 
 /// The sum of equally long `partials`, added from the first to the last; empty if there are none.
-pub(super) fn sum_in_order(partials: Vec<Vec<f32>>) -> Vec<f32> {
+pub(super) fn sum_in_order<T: DerefMut<Target = [f32]> + Default + Sync>(partials: Vec<T>) -> T {
     const CHUNK: usize = 1 << 14;
     let mut partials = partials.into_iter();
     let mut total = partials.next().unwrap_or_default();
-    let rest: Vec<Vec<f32>> = partials.collect();
+    let rest: Vec<T> = partials.collect();
     let operations = total.len() * rest.len();
     for_each_chunk(&mut total, CHUNK, operations, |i, chunk| {
         for partial in &rest {
@@ -64,6 +66,6 @@ mod tests {
     fn partial_sums_add_up() {
         let partials = vec![vec![1.0, 2.0], vec![10.0, 20.0], vec![100.0, 200.0]];
         assert_eq!(sum_in_order(partials), [111.0, 222.0]);
-        assert!(sum_in_order(Vec::new()).is_empty());
+        assert!(sum_in_order(Vec::<Vec<f32>>::new()).is_empty());
     }
 }

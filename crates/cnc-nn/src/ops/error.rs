@@ -38,6 +38,37 @@ pub enum OpError {
         /// The shape that came.
         shape: Vec<usize>,
     },
+    /// Scale, shift, mean or variance do not have one value a channel.
+    #[error("{op}: scale, shift, mean and variance must have the shape [{channels}], but one has the shape {shape:?}")]
+    ByChannel {
+        /// The op.
+        op: &'static str,
+        /// Channels of the input.
+        channels: usize,
+        /// The shape that came.
+        shape: Vec<usize>,
+    },
+    /// Normalising by the statistics of a batch that has none.
+    #[error(
+        "{op}: training needs at least 2 values a channel, but an input of shape {shape:?} has {count}: use a larger \
+         batch or larger images, or evaluation mode"
+    )]
+    TooFewValues {
+        /// The op.
+        op: &'static str,
+        /// Values of each channel.
+        count: usize,
+        /// The shape that came.
+        shape: Vec<usize>,
+    },
+    /// The two branches of a residual block cannot be added.
+    #[error("residual: the branch gives the shape {branch:?}, but the shortcut {shortcut:?}")]
+    Shortcut {
+        /// Shape of the branch's result.
+        branch: Vec<usize>,
+        /// Shape of the shortcut's result.
+        shortcut: Vec<usize>,
+    },
     /// The kernel or pooling window does not fit into the input once.
     #[error(
         "{op}: a kernel of {kernel_height} x {kernel_width} does not fit into an input of {height} x {width} (padding \

@@ -66,7 +66,8 @@ impl Blocks {
         } else {
             (None, (0..blocks).into_par_iter().map(|i| block(range(i), &mut [])).collect())
         };
-        let (weights, biases) = partials.into_iter().map(|partial| (partial.weight, partial.bias)).unzip();
+        let (weights, biases): (Vec<_>, Vec<_>) =
+            partials.into_iter().map(|partial| (partial.weight, partial.bias)).unzip();
         Gradients {
             input: dx,
             weight: wanted.weight.then(|| sum_in_order(weights)),

@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 
 use super::OpError;
+use super::autograd::apply3;
 use super::blocks::for_each_chunk;
 use super::gemm::{Destination, Matrix, MatrixMut, multiply};
 use super::storage::{on_cpu_f32, slice, with_values};
@@ -23,7 +24,7 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
         return composed(x, weight, bias);
     }
     let bias = super::bias_or_zeros(bias, weight.dim(0)?)?;
-    Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias, Linear)?)
+    Ok(apply3(&x.contiguous()?, &weight.contiguous()?, &bias, Linear)?)
 }
 
 /// [`linear`] in plain Candle ops.

@@ -4,6 +4,9 @@
 //! type and is the oracle of the tests), the CPU kernel for `f32`, and the `CustomOp` that takes part in Candle's
 //! autograd. The function named like the module picks; nothing outside knows which one ran.
 //!
+//! [`residual`] is a whole network of residual blocks in one: on the CPU a convolution reads what the one before gives and
+//! normalises it on the way, so that of each convolution one tensor is kept, and nothing else.
+//!
 //! Results do not depend on the number of threads: work is cut into blocks by the shapes alone and partial sums are
 //! added in the order of the blocks. The gradient of an input that nobody tracks is not computed.
 //!
@@ -19,6 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub(crate) mod autograd;
+pub mod batch_norm;
 mod blocks;
 pub mod conv2d;
 pub mod conv_relu_pool;
@@ -28,12 +33,26 @@ mod gradients;
 pub mod linear;
 pub mod pool;
 pub mod relu;
+pub mod residual;
 mod simd;
 mod storage;
 
 pub use error::OpError;
 
 use candle_core::{DType, Device, Tensor};
+
+/// One value a channel in each of `arguments`.
+fn check_by_channel(op: &'static str, channels: usize, arguments: &[&Tensor]) -> Result<(), OpError> {
+    match arguments.iter().find(|argument| argument.dims() != [channels]) {
+        Some(argument) => Err(OpError::ByChannel { op, channels, shape: argument.dims().to_vec() }),
+        None => Ok(()),
+    }
+}
+
+/// `count` if that many values of a channel have a variance; `x` is the tensor that they are in.
+fn several_values(op: &'static str, count: usize, x: &Tensor) -> Result<usize, OpError> {
+    if count > 1 { Ok(count) } else { Err(OpError::TooFewValues { op, count, shape: x.dims().to_vec() }) }
+}
 
 /// One bias value an output, if there is a bias at all.
 fn check_bias(op: &'static str, bias: Option<&Tensor>, outputs: usize) -> Result<(), OpError> {

@@ -5,10 +5,12 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Shape, Tensor, bail};
 
 use super::OpError;
+use super::autograd::apply1;
 use super::blocks::for_each_chunk;
 use super::storage::{on_cpu_f32, slice, with_values};
 
 const OP: &str = "max_pool2d";
+const AVERAGE: &str = "global_average_pool";
 /// Largest kernel of our own code: a position in the window is kept in 16 bits.
 const LARGEST_KERNEL: usize = 255;
 
@@ -26,7 +28,7 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> R
     if kernel > LARGEST_KERNEL || !on_cpu_f32(&[x]) {
         return composed(x, kernel, stride, padding);
     }
-    Ok(x.contiguous()?.apply_op1(MaxPool { window, winners: OnceLock::new() })?)
+    Ok(apply1(&x.contiguous()?, MaxPool { window, winners: OnceLock::new() })?)
 }
 
 /// [`max_pool2d`] in plain Candle ops: one shifted, strided view a position in the window, the first largest wins.
@@ -56,6 +58,23 @@ pub fn composed(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Res
         }
     }
     best.ok_or(OpError::Zero { op: OP, option: "kernel" })
+}
+
+/// Mean of each channel over all pixels: `x` of shape `(batch, height, width, channels)` to `(batch, channels)`.
+///
+/// # Errors
+/// Wrong number of dimensions, and images without pixels.
+pub fn global_average_pool(x: &Tensor) -> Result<Tensor, OpError> {
+    let &[_, height, width, _] = x.dims() else {
+        let expected = "(batch, height, width, channels)";
+        return Err(OpError::Rank { op: AVERAGE, argument: "x", expected, shape: x.dims().to_vec() });
+    };
+    for (option, size) in [("height", height), ("width", width)] {
+        if size == 0 {
+            return Err(OpError::Zero { op: AVERAGE, option });
+        }
+    }
+    Ok(x.mean((1, 2))?)
 }
 
 /// `padding` slices of minus infinity on both sides of dimension `dim`.

@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 
 use super::OpError;
+use super::autograd::apply1;
 use super::blocks::for_each_chunk;
 use super::storage::{on_cpu_f32, slice, with_values};
 
@@ -14,7 +15,7 @@ const CHUNK: usize = 1 << 15;
 /// # Errors
 /// Only those of Candle.
 pub fn relu(x: &Tensor) -> Result<Tensor, OpError> {
-    if on_cpu_f32(&[x]) { Ok(x.contiguous()?.apply_op1(Relu)?) } else { composed(x) }
+    if on_cpu_f32(&[x]) { Ok(apply1(&x.contiguous()?, Relu)?) } else { composed(x) }
 }
 
 /// [`relu`] in plain Candle ops.

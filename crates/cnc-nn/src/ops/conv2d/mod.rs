@@ -8,6 +8,7 @@ mod im2col;
 use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 
 use super::OpError;
+use super::autograd::apply3;
 use super::gradients::Wanted;
 use super::storage::{on_cpu_f32, slice, with_values};
 
@@ -34,7 +35,7 @@ pub fn conv2d(
         return composed(x, weight, bias, stride, padding);
     }
     let bias = super::bias_or_zeros(bias, geometry.outputs)?;
-    Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias, Conv2d(geometry))?)
+    Ok(apply3(&x.contiguous()?, &weight.contiguous()?, &bias, Conv2d(geometry))?)
 }
 
 /// [`conv2d`] in plain Candle ops.

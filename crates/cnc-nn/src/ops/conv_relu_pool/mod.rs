@@ -12,6 +12,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, bail};
 
 use self::backward::{Backward, pad_rows, padded_len, unpad_rows};
 use self::forward::{Forward, Weights};
+use super::autograd::apply3;
 use super::blocks::samples_per_block;
 use super::conv2d::Geometry;
 use super::gradients::{Blocks, Partial, Wanted};
@@ -45,7 +46,7 @@ pub fn conv_relu_pool(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, pool: 
     }
     let bias = super::bias_or_zeros(bias, size.conv.outputs)?;
     let op = ConvReluPool { size, winners: OnceLock::new() };
-    Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias, op)?)
+    Ok(apply3(&x.contiguous()?, &weight.contiguous()?, &bias, op)?)
 }
 
 /// [`conv_relu_pool`] from the composed forms of its three parts.

@@ -1,0 +1,86 @@
+//! Recomputation of activations: memory for time.
+
+use std::cell::Cell;
+
+use candle_core::{Tensor, Var};
+
+use crate::error::Result;
+use crate::ops::autograd::{Backward, Computed, differentiable};
+
+thread_local! {
+    static RECOMPUTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `segment`, a part of a model, on `input` and keeps nothing but its result; the backward pass runs the segment again
+/// and then has what it needs (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+///
+/// `parameters` are all variables that the segment uses and that are to have gradients. The gradients are those without
+/// recomputation to the last bit, as long as the segment does the same each time it runs; layers of this crate do:
+/// masks of dropout are drawn from the same seed, and running statistics of batch norm are not updated again.
+///
+/// ```
+/// use candle_core::{Device, Tensor, Var};
+/// use cnc_nn::{checkpoint, ops::relu::relu};
+///
+/// let x = Var::new(&[-1f32, 2.0], &Device::Cpu)?;
+/// let scale = Var::new(&[3f32, 3.0], &Device::Cpu)?;
+/// let segment = {
+///     let scale = scale.as_tensor().clone();
+///     move |x: &Tensor| Ok(relu(&(x * &scale)?).map_err(candle_core::Error::from)?)
+/// };
+/// let y = checkpoint(&x, &[scale.as_tensor().clone()], segment)?;
+/// let gradients = y.backward()?;
+/// assert_eq!(gradients.get(&scale).map(|g| g.to_vec1::<f32>()).transpose()?, Some(vec![0.0, 2.0]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// Those of the segment.
+pub fn checkpoint(
+    input: &Tensor,
+    parameters: &[Tensor],
+    segment: impl Fn(&Tensor) -> Result<Tensor> + Send + Sync + 'static,
+) -> Result<Tensor> {
+    let result = Computed::Tensor(segment(&input.detach())?.detach());
+    let arguments = std::iter::once(input).chain(parameters).cloned().collect();
+    Ok(differentiable("checkpoint", result, arguments, Segment(Box::new(segment)))?)
+}
+
+/// Whether a segment is being run again: state that a forward pass updates has been updated already.
+pub(crate) fn recomputing() -> bool {
+    RECOMPUTING.get()
+}
+
+type Run = dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync;
+
+struct Segment(Box<Run>);
+
+impl Segment {
+    fn run_again(&self, input: &Tensor) -> Result<Tensor> {
+        /// Sets the old value again even if the segment panics.
+        struct Restore(bool);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                RECOMPUTING.set(self.0);
+            }
+        }
+        let _restore = Restore(RECOMPUTING.replace(true));
+        (self.0)(input)
+    }
+}
+
+impl Backward for Segment {
+    fn backward(
+        &self,
+        arguments: &[Tensor],
+        _result: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let Some((input, parameters)) = arguments.split_first() else { return Ok(Vec::new()) };
+        // An input that nobody tracks (images) gets no gradient here either.
+        let start = if input.track_op() { Var::from_tensor(&input.detach())?.into_inner() } else { input.clone() };
+        let again = self.run_again(&start).map_err(candle_core::Error::wrap)?;
+        let mut gradients = (again * gradient)?.sum_all()?.backward()?;
+        Ok(std::iter::once(&start).chain(parameters).map(|argument| gradients.remove(argument)).collect())
+    }
+}

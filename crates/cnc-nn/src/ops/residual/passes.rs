@@ -1,0 +1,384 @@
+//! The two passes of a convolution over feature maps. Lanes, which threads share, go through their blocks one after the
+//! other; what a block needs of the image is normalised into a scratch buffer on the way, so that nothing between two
+//! convolutions is written to memory but what the first one gives.
+
+use rayon::prelude::*;
+
+use super::buffers::Buffer;
+use super::geometry::{Conv, Piece, Window, split};
+pub(super) use super::maps::Epilogue;
+use super::maps::{Activate, Affine, Backward, Mask, Normalised, Spread, Sums, finish};
+use super::product::{COLUMNS, Destination, GatherOuter, GatherProduct, OuterLayout, Panels};
+use super::winograd;
+use crate::ops::blocks::{for_each_chunk, sum_in_order};
+use crate::ops::simd::dispatch;
+
+/// What a convolution reads.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// `(batch, height, width, inputs)`.
+    pub values: &'a [f32],
+    /// What is to be read is `relu(scale * values + shift)`, if there is one; else the values themselves.
+    pub affine: Option<&'a Affine>,
+}
+
+impl Source<'_> {
+    /// Whether products can read the values where they are.
+    fn direct(&self, conv: Conv) -> bool {
+        self.affine.is_none() && conv.kernel == 1 && conv.inputs.is_multiple_of(COLUMNS)
+    }
+
+    /// Writes what the pieces of a block see into the scratch buffer.
+    fn fill(&self, conv: Conv, pieces: &[Piece], scratch: &mut Vec<f32>) {
+        let windows: Vec<_> = pieces.iter().map(|piece| (piece.image, conv.seen(piece))).collect();
+        self.fill_windows(conv, &windows, scratch);
+    }
+
+    /// Writes windows of images into the scratch buffer.
+    pub fn fill_windows(&self, conv: Conv, windows: &[(usize, Window)], scratch: &mut Vec<f32>) {
+        reserve(scratch, windows.iter().map(|(_, window)| window.len(conv.inputs)).sum());
+        let (line_len, mut at) = (conv.width * conv.inputs, 0);
+        for (image, window) in windows {
+            let image = &self.values[image * conv.height * line_len..];
+            window.fill([conv.height, conv.width, conv.inputs], &mut scratch[at..], |line, out| {
+                let x = &image[line * line_len..][..line_len];
+                match self.affine {
+                    Some(affine) => dispatch(Activate { x, affine, out }),
+                    None => out.copy_from_slice(x),
+                }
+            });
+            at += window.len(conv.inputs);
+        }
+    }
+}
+
+/// Room for `len` values and a vector's reach behind them.
+pub(super) fn reserve(scratch: &mut Vec<f32>, len: usize) {
+    let len = len + 2 * COLUMNS;
+    if scratch.len() < len {
+        scratch.resize(len, 0.0);
+    }
+}
+
+/// For each pixel of the block: where the runs of values begin that it is made from, one a line of the kernel.
+fn seen_starts(conv: Conv, pieces: &[Piece], direct: bool) -> Vec<usize> {
+    let (mut starts, mut base) = (Vec::new(), 0);
+    for piece in pieces {
+        let window = conv.seen(piece);
+        let line = if direct { conv.width } else { window.pixels };
+        let first = if direct { (piece.image * conv.height + piece.lines.start * conv.stride) * line } else { base };
+        for y in 0..piece.lines.len() {
+            for x in 0..conv.out_width() {
+                for tap in 0..conv.kernel {
+                    starts.push((first + (y * conv.stride + tap) * line + x * conv.stride) * conv.inputs);
+                }
+            }
+        }
+        base += window.lines * window.pixels;
+    }
+    starts
+}
+
+/// Weights `(outputs, inputs, kernel, kernel)` as the forward pass multiplies with them.
+fn forward_panels(conv: Conv, weight: &[f32]) -> Panels {
+    let (kernel, inputs) = (conv.kernel, conv.inputs);
+    let places = kernel * kernel;
+    Panels::new(places * inputs, conv.outputs, |first, count, out| {
+        for column in 0..count {
+            let weight = &weight[(first + column) * inputs * places..][..inputs * places];
+            for (input, weight) in weight.chunks_exact(places).enumerate() {
+                for (place, weight) in weight.iter().enumerate() {
+                    out[(place * inputs + input) * COLUMNS + column] = *weight;
+                }
+            }
+        }
+    })
+}
+
+/// The convolution of `source` with `weight`, `(batch, height', width', outputs)`, and the spread of its channels if it is
+/// to be measured.
+pub(super) fn forward(conv: Conv, source: Source, weight: &[f32], epilogue: Epilogue) -> (Buffer, Spread) {
+    if winograd::suits(conv) {
+        return winograd::forward(conv, source, weight, epilogue);
+    }
+    let panels = forward_panels(conv, weight);
+    let (lanes, line_len) = (conv.lanes(), conv.out_width() * conv.outputs);
+    let direct = source.direct(conv);
+    let mut y = Buffer::any(conv.output_len());
+    let parts = split(&mut y, lanes.iter().map(|lane| lane.len() * line_len));
+    let work = |scratch: &mut Vec<f32>, (lane, y): (std::ops::Range<usize>, &mut [f32])| {
+        let mut spread = Spread::zeros(conv.outputs);
+        let mut at = lane.start * line_len;
+        let mut rest = y;
+        for pieces in conv.blocks(lane) {
+            let pixels = pieces.iter().map(|piece| piece.lines.len()).sum::<usize>() * conv.out_width();
+            let (out, behind) = std::mem::take(&mut rest).split_at_mut(pixels * conv.outputs);
+            rest = behind;
+            if !direct {
+                source.fill(conv, &pieces, scratch);
+            }
+            let starts = seen_starts(conv, &pieces, direct);
+            let targets: Vec<usize> = (0..pixels).map(|pixel| pixel * conv.outputs).collect();
+            dispatch(GatherProduct {
+                values: if direct { source.values } else { scratch },
+                starts: &starts,
+                taps: conv.kernel,
+                depth: conv.kernel * conv.inputs,
+                panels: panels.view(),
+                out,
+                targets: &targets,
+                destination: Destination::Overwrite,
+            });
+            finish(epilogue, at, out, &mut spread);
+            at += pixels * conv.outputs;
+        }
+        spread
+    };
+    let spreads: Vec<Spread> = lanes.into_par_iter().zip(parts).map_init(Vec::new, work).collect();
+    let mut spread = Spread::zeros(conv.outputs);
+    spreads.iter().for_each(|other| spread.merge(other));
+    (y, spread)
+}
+
+/// The gradient of a convolution's result: [`Normalised`] of these.
+#[derive(Clone, Copy)]
+pub(super) struct Incoming<'a> {
+    /// Gradient behind the normalisation.
+    pub gradient: &'a [f32],
+    /// The convolution's result.
+    pub x: &'a [f32],
+    pub by: &'a Backward,
+}
+
+impl Incoming<'_> {
+    /// Writes what sees the pieces of a block into the scratch buffer.
+    fn fill(&self, conv: Conv, pieces: &[Piece], scratch: &mut Vec<f32>) {
+        let windows: Vec<_> = pieces.iter().map(|piece| (piece.image, conv.seeing(piece))).collect();
+        self.fill_windows(conv, &windows, scratch);
+    }
+
+    /// Writes windows of images into the scratch buffer.
+    pub fn fill_windows(&self, conv: Conv, windows: &[(usize, Window)], scratch: &mut Vec<f32>) {
+        reserve(scratch, windows.iter().map(|(_, window)| window.len(conv.outputs)).sum());
+        let (line_len, mut at) = (conv.out_width() * conv.outputs, 0);
+        for (image, window) in windows {
+            let image = image * conv.out_height() * line_len;
+            window.fill([conv.out_height(), conv.out_width(), conv.outputs], &mut scratch[at..], |line, out| {
+                let range = image + line * line_len..image + (line + 1) * line_len;
+                let (gradient, x) = (&self.gradient[range.clone()], &self.x[range]);
+                dispatch(Normalised { gradient, x, by: self.by, out });
+            });
+            at += window.len(conv.outputs);
+        }
+    }
+}
+
+/// What becomes of the gradient of the input.
+pub(super) enum InputGradient<'a> {
+    /// Nobody wants it.
+    Unwanted,
+    /// It is written, or added, to these values.
+    Into(&'a mut [f32], Destination),
+    /// It is masked by the activation that the source applies, which has this mean before it, and written to these values.
+    Masked(&'a mut [f32], &'a [f32]),
+}
+
+/// The weights for one class of input pixels: those that leave the same rests when their places are divided by the stride.
+struct Class {
+    rests: [usize; 2],
+    /// First pixel of the result that sees the pixel, relative to its place divided by the stride.
+    offsets: [isize; 2],
+    /// Lines and columns of the kernel that have met the pixel.
+    taps: [usize; 2],
+    panels: Panels,
+}
+
+fn classes(conv: Conv, weight: &[f32]) -> Vec<Class> {
+    let (kernel, inputs, outputs) = (conv.kernel, conv.inputs, conv.outputs);
+    let mut classes = Vec::new();
+    for row in 0..conv.stride {
+        for column in 0..conv.stride {
+            let (lines, columns) = (conv.meetings(row), conv.meetings(column));
+            let taps = [lines.kernel.len(), columns.kernel.len()];
+            let places: Vec<usize> =
+                lines.kernel.iter().flat_map(|ky| columns.kernel.iter().map(move |kx| ky * kernel + kx)).collect();
+            let panels = Panels::new(places.len() * outputs, inputs, |first, count, out| {
+                for output in 0..outputs {
+                    let weight = &weight[(output * inputs + first) * kernel * kernel..];
+                    for (tap, place) in places.iter().enumerate() {
+                        let out = &mut out[(tap * outputs + output) * COLUMNS..][..count];
+                        let weights = weight[*place..].iter().step_by(kernel * kernel);
+                        out.iter_mut().zip(weights).for_each(|(out, weight)| *out = *weight);
+                    }
+                }
+            });
+            classes.push(Class { rests: [row, column], offsets: [lines.offset, columns.offset], taps, panels });
+        }
+    }
+    classes
+}
+
+impl Class {
+    /// For the pixels of this class in a block: where the runs of gradients begin, and where in the block's input gradient
+    /// the pixel is.
+    fn starts_and_targets(&self, conv: Conv, pieces: &[Piece]) -> (Vec<usize>, Vec<usize>) {
+        let (mut starts, mut targets) = (Vec::new(), Vec::new());
+        let (mut base, mut target_base, stride) = (0, 0, conv.stride);
+        for piece in pieces {
+            let (window, lines) = (conv.seeing(piece), conv.input_lines(piece));
+            let first_line = lines.start;
+            for y in lines.clone().filter(|y| y % stride == self.rests[0]) {
+                let line = (y / stride) as isize + self.offsets[0] - window.first;
+                for x in (self.rests[1]..conv.width).step_by(stride) {
+                    let pixel = (x / stride) as isize + self.offsets[1] + window.left as isize;
+                    for tap in 0..self.taps[0] {
+                        starts.push(base + ((line as usize + tap) * window.pixels + pixel as usize) * conv.outputs);
+                    }
+                    targets.push(target_base + ((y - first_line) * conv.width + x) * conv.inputs);
+                }
+            }
+            base += window.len(conv.outputs);
+            target_base += lines.len() * conv.width * conv.inputs;
+        }
+        (starts, targets)
+    }
+}
+
+/// For each pixel of the result in a block: where its gradient begins in what sees the block.
+fn own_starts(conv: Conv, pieces: &[Piece]) -> Vec<usize> {
+    let (mut starts, mut base) = (Vec::new(), 0);
+    for piece in pieces {
+        let window = conv.seeing(piece);
+        for y in piece.lines.clone() {
+            let line = (y as isize - window.first) as usize;
+            starts
+                .extend((0..conv.out_width()).map(|x| base + (line * window.pixels + window.left + x) * conv.outputs));
+        }
+        base += window.len(conv.outputs);
+    }
+    starts
+}
+
+/// Scratch buffers of a thread.
+#[derive(Default)]
+struct Scratch {
+    seen: Vec<f32>,
+    seeing: Vec<f32>,
+    outer: Vec<f32>,
+}
+
+/// The weight of a convolution, and whether its gradient is wanted.
+#[derive(Clone, Copy)]
+pub(super) struct Weighting<'a> {
+    pub weight: &'a [f32],
+    pub wanted: bool,
+}
+
+/// The gradients of the weight, if wanted, and of the input; and the sums of the masked gradient.
+pub(super) fn backward(
+    conv: Conv,
+    source: Source,
+    incoming: Incoming,
+    weighting: Weighting,
+    input: InputGradient,
+) -> (Option<Vec<f32>>, Sums) {
+    if winograd::suits(conv) {
+        return winograd::backward(conv, source, incoming, weighting, input);
+    }
+    let Weighting { weight, wanted: weight_wanted } = weighting;
+    let (lanes, line_len) = (conv.lanes(), conv.width * conv.inputs);
+    let starts: Vec<usize> = lanes.iter().map(|lane| conv.input_line(lane.start) * line_len).collect();
+    let ends = starts.iter().skip(1).copied().chain(std::iter::once(conv.input_len()));
+    let lengths: Vec<usize> = ends.zip(&starts).map(|(end, start)| end - start).collect();
+    let (dx, destination, mean) = match input {
+        InputGradient::Unwanted => (None, Destination::Overwrite, None),
+        InputGradient::Into(dx, destination) => (Some(dx), destination, None),
+        InputGradient::Masked(dx, mean) => (Some(dx), Destination::Overwrite, Some(mean)),
+    };
+    let classes = if dx.is_some() { classes(conv, weight) } else { Vec::new() };
+    let parts: Vec<Option<&mut [f32]>> = match dx {
+        Some(dx) => split(dx, lengths.into_iter()).into_iter().map(Some).collect(),
+        None => lanes.iter().map(|_| None).collect(),
+    };
+    let direct = source.direct(conv);
+    let layout = OuterLayout { outputs: conv.outputs, taps: conv.kernel, depth: conv.kernel * conv.inputs };
+    let work = |scratch: &mut Scratch, ((lane, start), dx): ((std::ops::Range<usize>, usize), Option<&mut [f32]>)| {
+        let mut partial = Buffer::zeros(if weight_wanted { layout.len() } else { 0 });
+        let mut sums = Sums::zeros(conv.inputs);
+        let (mut at, mut rest) = (start, dx);
+        for pieces in conv.blocks(lane) {
+            incoming.fill(conv, &pieces, &mut scratch.seeing);
+            if weight_wanted {
+                if !direct {
+                    source.fill(conv, &pieces, &mut scratch.seen);
+                }
+                dispatch(GatherOuter {
+                    left: &scratch.seeing,
+                    left_starts: &own_starts(conv, &pieces),
+                    right: if direct { source.values } else { &scratch.seen },
+                    right_starts: &seen_starts(conv, &pieces, direct),
+                    layout,
+                    out: &mut partial,
+                    scratch: &mut scratch.outer,
+                });
+            }
+            let Some(dx) = rest.take() else { continue };
+            let len = pieces.iter().map(|piece| conv.input_lines(piece).len()).sum::<usize>() * line_len;
+            let (out, behind) = dx.split_at_mut(len);
+            rest = Some(behind);
+            for class in &classes {
+                let (starts, targets) = class.starts_and_targets(conv, &pieces);
+                if class.taps[0] * class.taps[1] == 0 {
+                    if destination == Destination::Overwrite {
+                        targets.iter().for_each(|target| out[*target..*target + conv.inputs].fill(0.0));
+                    }
+                    continue;
+                }
+                dispatch(GatherProduct {
+                    values: &scratch.seeing,
+                    starts: &starts,
+                    taps: class.taps[0],
+                    depth: class.taps[1] * conv.outputs,
+                    panels: class.panels.view(),
+                    out,
+                    targets: &targets,
+                    destination,
+                });
+            }
+            if let (Some(mean), Some(affine)) = (mean, source.affine) {
+                dispatch(Mask { gradient: out, x: &source.values[at..at + len], affine, mean, sums: &mut sums });
+            }
+            at += len;
+        }
+        (partial, sums)
+    };
+    let lanes = lanes.into_par_iter().zip(starts).zip(parts);
+    let (partials, lane_sums): (Vec<_>, Vec<_>) =
+        lanes.map_init(Scratch::default, work).collect::<Vec<_>>().into_iter().unzip();
+    let mut sums = Sums::zeros(conv.inputs);
+    lane_sums.iter().for_each(|other| sums.add(other));
+    (weight_wanted.then(|| by_channel(conv, layout, &sum_in_order(partials))), sums)
+}
+
+/// The gradient of the weight, `(outputs, inputs, kernel, kernel)`.
+fn by_channel(conv: Conv, layout: OuterLayout, gradient: &[f32]) -> Vec<f32> {
+    let (places, inputs) = (conv.kernel * conv.kernel, conv.inputs);
+    let mut out = vec![0.0; conv.weight_len()];
+    for_each_chunk(&mut out, places * inputs, gradient.len(), |output, out| {
+        layout.for_each_run(gradient, output, |at, values| {
+            if places == 1 {
+                out[at..at + values.len()].copy_from_slice(values);
+                return;
+            }
+            let (mut place, mut input) = (at / inputs, at % inputs);
+            for value in values {
+                out[input * places + place] = *value;
+                input += 1;
+                if input == inputs {
+                    (place, input) = (place + 1, 0);
+                }
+            }
+        });
+    });
+    out
+}

@@ -1,0 +1,181 @@
+//! The stem as one op: the convolution's result is normalised, pooled and rectified in one pass over it.
+
+use candle_core::{Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::Stage;
+use super::block::{Done, Then};
+use super::buffers::Buffer;
+use super::geometry::Conv;
+use super::maps::{Affine, Sum, Sums};
+use super::passes::{InputGradient, Source};
+use super::product::Destination;
+use crate::ops::autograd::{self, Computed, differentiable};
+use crate::ops::batch_norm::Moments;
+use crate::ops::simd::{Kernel, Simd, dispatch};
+use crate::ops::storage::with_values;
+
+/// Pooling windows: side, step and padding of torchvision's stem.
+const SIDE: usize = 3;
+const STEP: usize = 2;
+const PADDING: usize = 1;
+/// Marks a window without gradient: its largest value is not positive.
+const DEAD: u8 = u8::MAX;
+
+/// The stem on contiguous `f32` images `(batch, height, width, channels)` on the CPU.
+pub(super) fn stem(images: &Tensor, stage: &Stage, conv: Conv) -> Result<(Tensor, Option<Moments>)> {
+    let arguments = [images, &stage.weight, &stage.scale, &stage.shift].map(Tensor::clone).to_vec();
+    let mut moments = Vec::new();
+    let done = with_values([images], |[values]| {
+        Done::run(conv, stage, Source { values, affine: None }, Then::Keep, &mut moments)
+    })?;
+    let pool = Pool::of(conv);
+    let (y, winners) = pool.forward(&done.x, &done.affine);
+    let shape = Shape::from((conv.batch, pool.out_height, pool.out_width, conv.outputs));
+    let y = differentiable("stem", Computed::Values(y, shape), arguments, Stem { done, pool, winners })?;
+    Ok((y, moments.pop()))
+}
+
+/// The sizes of the pooling.
+#[derive(Debug, Clone, Copy)]
+struct Pool {
+    height: usize,
+    width: usize,
+    out_height: usize,
+    out_width: usize,
+    channels: usize,
+}
+
+impl Pool {
+    fn of(conv: Conv) -> Self {
+        let (height, width) = (conv.out_height(), conv.out_width());
+        let pooled = |size: usize| (size + 2 * PADDING - SIDE) / STEP + 1;
+        Self { height, width, out_height: pooled(height), out_width: pooled(width), channels: conv.outputs }
+    }
+
+    fn line_len(self) -> usize {
+        self.out_width * self.channels
+    }
+
+    /// The places of a window along one axis that lie in the image, each with its place in the image.
+    fn inside(self, at: usize, size: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+        (0..SIDE)
+            .filter_map(move |k| (at * STEP + k).checked_sub(PADDING).map(|place| (k, place)))
+            .filter(move |(_, p)| *p < size)
+    }
+
+    /// `relu(max_pool(scale * x + shift))`, and the place in its window of each value that has a gradient.
+    fn forward(self, x: &[f32], affine: &Affine) -> (Vec<f32>, Vec<u8>) {
+        let image_len = self.height * self.width * self.channels;
+        let len = x.len() / image_len.max(1) * self.out_height * self.line_len();
+        let (mut y, mut winners) = (vec![0.0; len], vec![0u8; len]);
+        let lines = y.par_chunks_mut(self.line_len()).zip(winners.par_chunks_mut(self.line_len())).enumerate();
+        lines.for_each(|(line, (y, winners))| {
+            let image = &x[line / self.out_height * image_len..][..image_len];
+            dispatch(PoolLine { pool: self, image, line: line % self.out_height, affine, y, winners });
+        });
+        (y, winners)
+    }
+
+    /// The gradient behind the normalisation of `x`, and its sums.
+    fn backward(self, gradient: &[f32], winners: &[u8], x: &[f32], mean: &[f32]) -> (Buffer, Sums) {
+        let image_len = self.height * self.width * self.channels;
+        let (out_len, channels) = (self.out_height * self.line_len(), self.channels);
+        let mut dx = Buffer::zeros(x.len());
+        let of_image = |(image, dx): (usize, &mut [f32])| {
+            for (at, (gradient, winner)) in
+                gradient[image * out_len..].iter().zip(&winners[image * out_len..][..out_len]).enumerate()
+            {
+                if *winner == DEAD {
+                    continue;
+                }
+                let (pixel, channel, winner) = (at / channels, at % channels, usize::from(*winner));
+                let y = pixel / self.out_width * STEP + winner / SIDE - PADDING;
+                let x = pixel % self.out_width * STEP + winner % SIDE - PADDING;
+                dx[(y * self.width + x) * channels + channel] += gradient;
+            }
+            let mut sums = Sums::zeros(channels);
+            let line_len = self.width * channels;
+            for (line, gradient) in dx.chunks_exact(line_len).enumerate() {
+                let x = &x[image * image_len + line * line_len..][..line_len];
+                dispatch(Sum { gradient, x, mean, sums: &mut sums });
+            }
+            sums
+        };
+        let partials: Vec<Sums> = dx.par_chunks_mut(image_len.max(1)).enumerate().map(of_image).collect();
+        let mut sums = Sums::zeros(channels);
+        partials.iter().for_each(|partial| sums.add(partial));
+        (dx, sums)
+    }
+}
+
+/// One line of the pooling.
+struct PoolLine<'a> {
+    pool: Pool,
+    image: &'a [f32],
+    line: usize,
+    affine: &'a Affine,
+    y: &'a mut [f32],
+    winners: &'a mut [u8],
+}
+
+impl Kernel for PoolLine<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        let Self { pool, image, line, affine: Affine { scale, shift }, y, winners } = self;
+        let channels = pool.channels.max(1);
+        let mut places = vec![0i32; channels];
+        let pixels = y.chunks_exact_mut(channels).zip(winners.chunks_exact_mut(channels)).enumerate();
+        for (column, (best, winners)) in pixels {
+            best.fill(f32::NEG_INFINITY);
+            for (ky, row) in pool.inside(line, pool.height) {
+                for (kx, column) in pool.inside(column, pool.width) {
+                    let place = (ky * SIDE + kx) as i32;
+                    let x = &image[(row * pool.width + column) * channels..][..channels];
+                    let constants = scale.iter().zip(shift);
+                    for (((best, old), x), (scale, shift)) in best.iter_mut().zip(&mut places).zip(x).zip(constants) {
+                        let value = x * scale + shift;
+                        // A NaN is larger than everything, as in PyTorch.
+                        let wins = (value > *best) | value.is_nan();
+                        *best = if wins { value } else { *best };
+                        *old = if wins { place } else { *old };
+                    }
+                }
+            }
+            for ((best, winner), place) in best.iter_mut().zip(winners).zip(&places) {
+                *winner = if *best <= 0.0 { DEAD } else { *place as u8 };
+                *best = if *best <= 0.0 { 0.0 } else { *best };
+            }
+        }
+    }
+}
+
+/// What the backward pass of a stem needs.
+struct Stem {
+    done: Done,
+    pool: Pool,
+    winners: Vec<u8>,
+}
+
+impl autograd::Backward for Stem {
+    /// `arguments`: the images, then weight, scale and shift.
+    fn backward(&self, arguments: &[Tensor], _y: &Tensor, gradient: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let [images, weight, scale, shift] = arguments else { candle_core::bail!("stem: four arguments") };
+        let (gradient, values) = (gradient.contiguous()?, images.contiguous()?);
+        with_values([&values, &gradient], |[values, gradient]| {
+            let Self { done, pool, winners } = self;
+            let (behind, sums) = pool.backward(gradient, winners, &done.x, &done.mean);
+            let mut dx = vec![0.0; if images.track_op() { values.len() } else { 0 }];
+            let input = if images.track_op() {
+                InputGradient::Into(&mut dx, Destination::Overwrite)
+            } else {
+                InputGradient::Unwanted
+            };
+            let source = Source { values, affine: None };
+            let mut gradients = Vec::new();
+            done.backward(source, &behind, &sums, [weight, scale, shift], input, &mut gradients)?;
+            let of_images = images.track_op().then(|| Tensor::from_vec(dx, images.shape(), images.device()));
+            Ok(std::iter::once(of_images.transpose()?).chain(gradients).collect())
+        })
+    }
+}

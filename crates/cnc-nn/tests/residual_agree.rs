@@ -1,0 +1,268 @@
+//! The CPU kernels of residual blocks and stems against their composed forms on random shapes, and what they promise besides
+//! their values: results that do not depend on threads, errors that name what is wrong.
+
+use candle_core::{DType, Device, Tensor, Var};
+use cnc_nn::no_grad;
+use cnc_nn::ops::batch_norm::{self, Moments, batch_norm_eval, batch_norm_train};
+use cnc_nn::ops::residual::{self, Block, Stage, Statistics};
+use cnc_nn::ops::{OpError, pool::global_average_pool};
+use proptest::prelude::*;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn draw(shape: &[usize], scale: f32, generator: &mut ChaCha8Rng) -> Tensor {
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| generator.random_range(-scale..scale)).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// Kernel, stride and channels of a stage.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    kernel: usize,
+    stride: usize,
+    inputs: usize,
+    outputs: usize,
+}
+
+fn stage(shape: Shape, stored: bool, generator: &mut ChaCha8Rng) -> Stage {
+    let Shape { kernel, stride, inputs, outputs } = shape;
+    let spread = 1.0 / ((inputs * kernel * kernel) as f32).sqrt();
+    let variable = |tensor: Tensor| Var::from_tensor(&tensor).unwrap().into_inner();
+    let mut by_channel = |low: f32| (draw(&[outputs], 1.0, generator).abs().unwrap() + f64::from(low)).unwrap();
+    let statistics = if stored {
+        Statistics::Stored { mean: (by_channel(0.0) - 0.5).unwrap(), variance: by_channel(0.3) }
+    } else {
+        Statistics::Batch
+    };
+    let (scale, shift) = (variable(by_channel(0.2)), variable((by_channel(0.0) - 0.5).unwrap()));
+    let weight = variable(draw(&[outputs, inputs, kernel, kernel], spread, generator));
+    Stage { weight, stride, scale, shift, statistics, epsilon: 1e-5 }
+}
+
+/// Result, moments and gradients of everything that has one.
+fn run(
+    x: &Tensor,
+    stages: &[&Stage],
+    op: impl Fn(&Tensor) -> std::result::Result<(Tensor, Vec<Moments>), OpError>,
+) -> Vec<Tensor> {
+    let x = Var::from_tensor(&x.copy().unwrap()).unwrap();
+    let (y, moments) = op(x.as_tensor()).unwrap();
+    let dy = draw(y.dims(), 1.0, &mut ChaCha8Rng::seed_from_u64(1));
+    let gradients = (&y * dy).unwrap().sum_all().unwrap().backward().unwrap();
+    let variables = stages.iter().flat_map(|stage| [&stage.weight, &stage.scale, &stage.shift]);
+    let gradients = std::iter::once(x.as_tensor()).chain(variables).map(|v| gradients.get(v).unwrap().clone());
+    let moments = moments.into_iter().flat_map(|moments| [moments.mean, moments.variance]);
+    std::iter::once(y.clone()).chain(moments).chain(gradients).collect()
+}
+
+fn assert_agreement(ours: &[Tensor], oracle: &[Tensor]) {
+    assert_eq!(ours.len(), oracle.len());
+    for (i, (ours, oracle)) in ours.iter().zip(oracle).enumerate() {
+        assert_eq!(ours.dims(), oracle.dims());
+        let scale = oracle.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap().max(1e-2);
+        let difference = (ours - oracle).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap() / scale;
+        assert!(difference < 1e-4, "tensor {i} (0: value, then moments and gradients) differs by {difference}");
+    }
+}
+
+fn bottleneck(generator: &mut ChaCha8Rng, stored: bool, stride: usize, [inputs, middle, outputs]: [usize; 3]) -> Block {
+    let mut stage =
+        |kernel, stride, inputs, outputs| stage(Shape { kernel, stride, inputs, outputs }, stored, generator);
+    let branch = vec![stage(1, 1, inputs, middle), stage(3, stride, middle, middle), stage(1, 1, middle, outputs)];
+    Block { branch, shortcut: Some(stage(1, stride, inputs, outputs)) }
+}
+
+fn stages(blocks: &[Block]) -> Vec<&Stage> {
+    blocks.iter().flat_map(|block| block.branch.iter().chain(&block.shortcut)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn blocks_with_a_shortcut_agree(
+        batch in 1usize..6, height in 3usize..20, width in 3usize..20, stride in 1usize..4, inputs in 1usize..40,
+        middle in 1usize..20, outputs in 1usize..40, stored: bool, seed: u64,
+    ) {
+        prop_assume!(stored || batch * height.div_ceil(stride) * width.div_ceil(stride) > 12);
+        let generator = &mut ChaCha8Rng::seed_from_u64(seed);
+        let blocks = [bottleneck(generator, stored, stride, [inputs, middle, outputs])];
+        let x = draw(&[batch, height, width, inputs], 1.0, generator);
+        let stages = stages(&blocks);
+        let ours = run(&x, &stages, |x| residual::residual(x, &blocks));
+        assert_agreement(&ours, &run(&x, &stages, |x| residual::composed(x, &blocks)));
+        let untracked = no_grad(|| residual::residual(&x, &blocks)).unwrap().0;
+        assert_agreement(&[untracked], &ours[..1]);
+    }
+
+    #[test]
+    fn blocks_without_a_shortcut_agree(
+        batch in 1usize..6, height in 3usize..20, width in 3usize..20, channels in 1usize..40, kernel in 0usize..4,
+        count in 1usize..4, stored: bool, seed: u64,
+    ) {
+        let (generator, kernel) = (&mut ChaCha8Rng::seed_from_u64(seed), 2 * kernel + 1);
+        let shape = Shape { kernel, stride: 1, inputs: channels, outputs: channels };
+        let mut block = |count| {
+            Block { branch: (0..count).map(|_| stage(shape, stored, generator)).collect(), shortcut: None }
+        };
+        let blocks = [block(count), block(4 - count)];
+        let x = draw(&[batch, height, width, channels], 1.0, generator);
+        let stages = stages(&blocks);
+        let ours = run(&x, &stages, |x| residual::residual(x, &blocks));
+        assert_agreement(&ours, &run(&x, &stages, |x| residual::composed(x, &blocks)));
+        let untracked = no_grad(|| residual::residual(&x, &blocks)).unwrap().0;
+        assert_agreement(&[untracked], &ours[..1]);
+    }
+
+    #[test]
+    fn wide_blocks_on_larger_images_agree(
+        batch in 2usize..5, height in 7usize..20, width in 7usize..20, inputs in 2usize..4, outputs in 2usize..4,
+        stored: bool, seed: u64,
+    ) {
+        // Wide enough for minimal filtering; the second stage adds its gradient to that of the shortcut.
+        let (generator, inputs, outputs) = (&mut ChaCha8Rng::seed_from_u64(seed), 16 * inputs, 16 * outputs);
+        let mut stage = |inputs, outputs| stage(Shape { kernel: 3, stride: 1, inputs, outputs }, stored, generator);
+        let first = Block { branch: vec![stage(inputs, outputs), stage(outputs, inputs)], shortcut: None };
+        let blocks = [first, Block { branch: vec![stage(inputs, outputs)], shortcut: Some(stage(inputs, outputs)) }];
+        let x = draw(&[batch, height, width, inputs], 1.0, generator);
+        let stages = stages(&blocks);
+        let ours = run(&x, &stages, |x| residual::residual(x, &blocks));
+        assert_agreement(&ours, &run(&x, &stages, |x| residual::composed(x, &blocks)));
+        let untracked = no_grad(|| residual::residual(&x, &blocks)).unwrap().0;
+        assert_agreement(&[untracked], &ours[..1]);
+    }
+
+    #[test]
+    fn stems_agree(
+        batch in 1usize..5, height in 5usize..40, width in 5usize..40, inputs in 1usize..5, outputs in 1usize..30,
+        kernel in 1usize..4, stride in 1usize..3, stored: bool, seed: u64,
+    ) {
+        let generator = &mut ChaCha8Rng::seed_from_u64(seed);
+        let stage = stage(Shape { kernel: 2 * kernel + 1, stride, inputs, outputs }, stored, generator);
+        let x = draw(&[batch, inputs, height, width], 1.0, generator);
+        let as_list = |(y, moments): (Tensor, Option<Moments>)| (y, moments.into_iter().collect());
+        let ours = run(&x, &[&stage], |x| residual::stem(x, &stage).map(as_list));
+        assert_agreement(&ours, &run(&x, &[&stage], |x| residual::stem_composed(x, &stage).map(as_list)));
+    }
+
+    #[test]
+    fn batch_norm_agrees(
+        batch in 1usize..6, channels in 1usize..10, height in 1usize..12, width in 2usize..12, far in -30f64..30.0, seed: u64,
+    ) {
+        prop_assume!(batch * height * width > 8);
+        let generator = &mut ChaCha8Rng::seed_from_u64(seed);
+        let stage = stage(Shape { kernel: 1, stride: 1, inputs: 1, outputs: channels }, true, generator);
+        let Statistics::Stored { mean, variance } = &stage.statistics else { panic!("stored") };
+        let x = (draw(&[batch, channels, height, width], 1.0, generator) + far).unwrap();
+        let run = |train: bool, ours: bool| {
+            let [x, w, b] = [&x, &stage.scale, &stage.shift].map(|t| Var::from_tensor(&t.copy().unwrap()).unwrap());
+            let y = match (train, ours) {
+                (true, true) => batch_norm_train(&x, &w, &b, 1e-5).unwrap().0,
+                (true, false) => batch_norm::composed_train(&x, &w, &b, 1e-5).unwrap().0,
+                (false, true) => batch_norm_eval(&x, &w, &b, mean, variance, 1e-5).unwrap(),
+                (false, false) => batch_norm::composed_eval(&x, &w, &b, mean, variance, 1e-5).unwrap(),
+            };
+            let dy = draw(y.dims(), 1.0, &mut ChaCha8Rng::seed_from_u64(1));
+            let gradients = (&y * dy).unwrap().sum_all().unwrap().backward().unwrap();
+            let gradients = [&x, &w, &b].map(|v| gradients.get(v).unwrap().clone());
+            std::iter::once(y.clone()).chain(gradients).collect::<Vec<_>>()
+        };
+        assert_agreement(&run(true, true), &run(true, false));
+        assert_agreement(&run(false, true), &run(false, false));
+    }
+}
+
+#[test]
+fn one_and_several_threads_give_the_same_bits() {
+    let bits = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let network = || {
+            let generator = &mut ChaCha8Rng::seed_from_u64(0);
+            let first = stage(Shape { kernel: 7, stride: 2, inputs: 3, outputs: 16 }, false, generator);
+            let blocks = [bottleneck(generator, false, 2, [16, 24, 40]), bottleneck(generator, false, 1, [40, 32, 40])];
+            let images = draw(&[5, 3, 64, 70], 1.0, generator);
+            let stages: Vec<&Stage> = std::iter::once(&first).chain(stages(&blocks)).collect();
+            run(&images, &stages, |images| {
+                let (x, mut moments) = residual::stem(images, &first).map(|(x, m)| (x, Vec::from_iter(m)))?;
+                let (y, more) = residual::residual(&x, &blocks)?;
+                moments.extend(more);
+                Ok((global_average_pool(&y)?, moments))
+            })
+        };
+        let tensors = pool.install(network);
+        let values = tensors.into_iter().flat_map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        values.map(f32::to_bits).collect::<Vec<_>>()
+    };
+    let one = bits(1);
+    assert_eq!(one, bits(2));
+    assert_eq!(one, bits(5));
+}
+
+#[test]
+fn only_what_is_tracked_gets_a_gradient() {
+    let generator = &mut ChaCha8Rng::seed_from_u64(0);
+    let mut blocks = [bottleneck(generator, false, 1, [4, 4, 4]), bottleneck(generator, false, 1, [4, 4, 4])];
+    let freeze = |stage: &mut Stage| {
+        stage.weight = stage.weight.detach();
+        stage.scale = stage.scale.detach();
+    };
+    freeze(&mut blocks[1].branch[1]);
+    let x = draw(&[2, 5, 5, 4], 1.0, generator);
+    let gradients = |blocks: &[Block]| {
+        let y = residual::residual(&x, blocks).unwrap().0;
+        let gradients = y.sum_all().unwrap().backward().unwrap();
+        assert!(gradients.get(&x).is_none());
+        let has = |tensor: &Tensor| gradients.get(tensor).is_some();
+        stages(blocks).into_iter().map(|stage| [&stage.weight, &stage.scale, &stage.shift].map(has)).collect::<Vec<_>>()
+    };
+    let mut expected = vec![[true; 3]; 8];
+    expected[5] = [false, false, true];
+    assert_eq!(gradients(&blocks), expected);
+    // Nobody in front of the second block asks for a gradient.
+    for stage in blocks[0].branch.iter_mut().chain(&mut blocks[0].shortcut) {
+        freeze(stage);
+        stage.shift = stage.shift.detach();
+    }
+    expected[..4].fill([false; 3]);
+    assert_eq!(gradients(&blocks), expected);
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_named() {
+    let generator = &mut ChaCha8Rng::seed_from_u64(0);
+    let block = bottleneck(generator, false, 2, [4, 3, 8]);
+    let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+    let x = zeros(&[2, 6, 6, 4]);
+    let error = residual::residual(&x, &[Block { shortcut: None, ..block.clone() }]).unwrap_err();
+    assert_eq!(error.to_string(), "residual: the branch gives the shape [2, 3, 3, 8], but the shortcut [2, 6, 6, 4]");
+    let result = |x: &Tensor| residual::residual(x, std::slice::from_ref(&block));
+    assert!(matches!(result(&zeros(&[2, 6, 4])), Err(OpError::Rank { argument: "x", .. })));
+    assert!(matches!(result(&zeros(&[2, 6, 6, 5])), Err(OpError::Channels { input: 5, weight: 4, .. })));
+    assert!(matches!(result(&zeros(&[1, 1, 1, 4])), Err(OpError::TooFewValues { count: 1, .. })));
+    assert!(matches!(result(&zeros(&[0, 6, 6, 4])), Err(OpError::TooFewValues { count: 0, .. })));
+    let of_one = |stage: Stage| residual::residual(&x, &[Block { branch: vec![stage], shortcut: None }]);
+    let broken = Stage { stride: 0, ..block.branch[0].clone() };
+    assert!(matches!(of_one(broken), Err(OpError::Zero { option: "stride", .. })));
+    let broken = Stage { scale: zeros(&[4]), ..block.branch[0].clone() };
+    assert!(matches!(of_one(broken), Err(OpError::ByChannel { channels: 3, .. })));
+    let images = zeros(&[2, 4, 0, 6]);
+    let broken = Stage { weight: zeros(&[3, 4, 3, 3]), ..block.branch[0].clone() };
+    assert!(matches!(residual::stem(&images, &broken), Err(OpError::KernelTooLarge { height: 2, .. })));
+}
+
+#[test]
+fn other_types_than_f32_take_the_composed_form() {
+    let generator = &mut ChaCha8Rng::seed_from_u64(0);
+    let double = |tensor: &Tensor| tensor.to_dtype(DType::F64).unwrap();
+    let block = bottleneck(generator, false, 1, [4, 3, 4]);
+    let of_stage = |stage: Stage| Stage {
+        weight: double(&stage.weight),
+        scale: double(&stage.scale),
+        shift: double(&stage.shift),
+        ..stage
+    };
+    let branch = block.branch.into_iter().map(of_stage).collect();
+    let x = double(&draw(&[2, 5, 5, 4], 1.0, generator));
+    let (y, moments) = residual::residual(&x, &[Block { branch, shortcut: None }]).unwrap();
+    assert_eq!((y.dtype(), y.dims(), moments.len()), (DType::F64, &[2, 5, 5, 4][..], 3));
+}
