@@ -155,6 +155,9 @@ impl Bench {
                 Ok([start.elapsed()])
             })?;
         }
+        if let Some(megabytes) = peak_memory() {
+            println!("peak memory until here {megabytes} MB");
+        }
         let images = draw(&[32, 3, 224, 224])?;
         self.lines([("inference, batch 32".to_owned(), 32 * OPERATIONS)], || {
             let start = Instant::now();
@@ -162,6 +165,13 @@ impl Bench {
             Ok([start.elapsed()])
         })
     }
+}
+
+/// Most memory that this process has had, where Linux tells.
+fn peak_memory() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<usize>().ok()? / 1000)
 }
 
 /// Values between -1 and 1 without a pattern: the fractional parts of multiples of the golden ratio.

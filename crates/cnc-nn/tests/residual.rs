@@ -41,13 +41,13 @@ impl Fixtures {
             let parameters = Parameters::new(0, &Device::Cpu);
             let module = build(&parameters);
             parameters.load(&self.with_prefix(&format!("{case}.before."))).unwrap();
-            let x = Var::from_tensor(&layouts[0].from_pytorch(self.get(&format!("{case}.x")))).unwrap();
+            let x = Var::from_tensor(&layouts[0].arrange(self.get(&format!("{case}.x")))).unwrap();
             let y = forward(&module, x.as_tensor(), mode).unwrap();
             let key = format!("{case}.{name}");
-            assert_close(&layouts[1].to_pytorch(&y), self.get(&format!("{key}.y")), &format!("{key}: value"));
-            let dy = layouts[1].from_pytorch(self.get(&format!("{case}.dy")));
+            assert_close(&layouts[1].restore(&y), self.get(&format!("{key}.y")), &format!("{key}: value"));
+            let dy = layouts[1].arrange(self.get(&format!("{case}.dy")));
             let gradients = (y * dy).unwrap().sum_all().unwrap().backward().unwrap();
-            let dx = layouts[0].to_pytorch(gradients.get(&x).unwrap());
+            let dx = layouts[0].restore(gradients.get(&x).unwrap());
             assert_close(&dx, self.get(&format!("{key}.dx")), &format!("{key}: dx"));
             for (parameter, var) in parameters.trainable() {
                 let gradient = gradients.get(&var).unwrap_or_else(|| panic!("{key}: no gradient of {parameter}"));
@@ -74,14 +74,14 @@ enum Layout {
 }
 
 impl Layout {
-    fn from_pytorch(self, images: &Tensor) -> Tensor {
+    fn arrange(self, images: &Tensor) -> Tensor {
         match self {
             Self::First => images.clone(),
             Self::Last => images.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap(),
         }
     }
 
-    fn to_pytorch(self, images: &Tensor) -> Tensor {
+    fn restore(self, images: &Tensor) -> Tensor {
         match self {
             Self::First => images.clone(),
             Self::Last => images.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap(),

@@ -28,10 +28,10 @@ impl Buffer {
             buffer.resize(len, 0.0);
             return Self(buffer);
         }
-        // Sizes have changed: what the new buffer takes is given back first.
+        // Sizes have changed: smaller buffers make room for the new one.
         let mut found = 0;
         free.retain(|buffer| {
-            let keep = found >= len;
+            let keep = found >= len || buffer.capacity() > len;
             found += if keep { 0 } else { buffer.capacity() };
             keep
         });

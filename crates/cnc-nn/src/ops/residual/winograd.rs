@@ -28,7 +28,7 @@ const PIECE_TILES: usize = 28;
 /// Height and width of an image at least: smaller ones fill their tiles badly.
 const SMALLEST: usize = 7;
 /// Tiles at least in all: for fewer it does not pay to transform the weights.
-const FEWEST_IN_ALL: usize = 16;
+const FEWEST_IN_ALL: usize = 64;
 /// Channels at least: with fewer the transforms cost more than they save.
 const FEWEST_CHANNELS: usize = 32;
 
