@@ -1,5 +1,6 @@
 //! Tables of rows, whatever file they come from.
 
+mod guarded;
 pub mod parquet;
 
 use std::fmt;

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType};
-use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
+use super::guarded::guarded;
 use super::{Cell, DataFile, Location};
 use crate::DataError;
 
@@ -32,20 +32,21 @@ impl ParquetFile {
     /// # Errors
     /// The file is missing, is not parquet, or is cut short.
     pub fn open(file: DataFile) -> Result<Self, DataError> {
-        let reader: Result<Box<dyn FileReader>, ParquetError> = match &file.location {
+        let opened = match &file.location {
             Location::Disk(path) => {
                 let opened = File::open(path).map_err(|e| DataError::File {
                     file: file.name.clone(),
                     problem: format!("cannot be opened ({e}); {}", file.remedy),
                 })?;
-                SerializedFileReader::new(opened).map(|reader| Box::new(reader) as _)
+                guarded(|| SerializedFileReader::new(opened).map(|reader| Box::new(reader) as Box<dyn FileReader>))
             }
             Location::Embedded(bytes) => {
-                SerializedFileReader::new(Bytes::from_static(bytes)).map(|reader| Box::new(reader) as _)
+                guarded(|| SerializedFileReader::new(Bytes::from_static(bytes)).map(|reader| Box::new(reader) as _))
             }
         };
-        match reader {
-            Ok(reader) => Ok(Self { file, reader }),
+        match opened {
+            Ok(Ok(reader)) => Ok(Self { file, reader }),
+            Ok(Err(e)) => Err(foreign(&file, &e)),
             Err(e) => Err(foreign(&file, &e)),
         }
     }
@@ -241,8 +242,8 @@ impl ParquetFile {
         column: &ColumnDescriptor,
     ) -> Result<Vec<Option<T::T>>, DataError> {
         let (mut levels, mut values) = (Vec::new(), Vec::new());
-        let read = reader.read_records(BATCH_ROWS, Some(&mut levels), None, &mut values);
-        let (rows, _, _) = read.map_err(|e| self.damaged(&e))?;
+        let read = guarded(|| reader.read_records(BATCH_ROWS, Some(&mut levels), None, &mut values));
+        let (rows, _, _) = read.map_err(|e| self.damaged(&e))?.map_err(|e| self.damaged(&e))?;
         let mut values = values.into_iter();
         if column.max_def_level() == 0 {
             return Ok(values.map(Some).collect());
@@ -252,8 +253,8 @@ impl ParquetFile {
     }
 
     fn column_reader(&self, group: usize, leaf: usize) -> Result<ColumnReader, DataError> {
-        let group = self.reader.get_row_group(group).map_err(|e| self.damaged(&e))?;
-        group.get_column_reader(leaf).map_err(|e| self.damaged(&e))
+        let opened = guarded(|| self.reader.get_row_group(group)?.get_column_reader(leaf));
+        opened.map_err(|e| self.damaged(&e))?.map_err(|e| self.damaged(&e))
     }
 
     fn not_images(&self, column: &str, kind: &str) -> DataError {
@@ -269,7 +270,7 @@ impl ParquetFile {
     }
 }
 
-fn foreign(file: &DataFile, error: &ParquetError) -> DataError {
+fn foreign(file: &DataFile, error: &dyn std::fmt::Display) -> DataError {
     use std::io::Read;
 
     let mut start = Vec::new();

@@ -1,9 +1,12 @@
 //! What the files behind a manifest can get wrong: each is named with file, row and column.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, Float64Array, Int64Array};
+use cnc_data::table::DataFile;
+use cnc_data::table::parquet::ParquetFile;
 
 use crate::common::{Folder, images, labels, png, rows, with};
 
@@ -167,6 +170,14 @@ fn damage_inside_a_file_never_passes_as_another_error_than_one_of_that_file() {
             wants(&error.to_string(), &["train.parquet"]);
         }
     }
+}
+
+/// Found by fuzzing: the page that holds the dictionary is gone, the page that refers to it is there.
+#[test]
+fn a_page_without_its_dictionary_is_damage() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/no_dictionary.parquet");
+    let message = ParquetFile::open(DataFile::local(path)).unwrap().cells("label").unwrap_err().to_string();
+    wants(&message, &["no_dictionary.parquet", "damaged", "dict", "copy it again"]);
 }
 
 #[test]
