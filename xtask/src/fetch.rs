@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use cnc_data::{Fetched, HubCache};
+use cnc_data::{Fetched, HubCache, RepositoryKind};
 use indicatif::HumanBytes;
 use sha2::{Digest, Sha256};
 
 use crate::cache::{RepoFolder, hex};
 use crate::connection::{Connection, Described, Failure, Patience, is_commit};
 use crate::content;
+use crate::listing::{Ask, expand};
 use crate::progress::Progress;
 use crate::repository::{State, Wanted, WantedFile};
 use crate::settings::{Settings, offline};
@@ -17,8 +18,27 @@ use crate::transfer::Transfer;
 use crate::verify;
 
 pub fn run(given: &str, from: Option<&Path>, force: bool) -> Result<()> {
-    let Some(wanted) = resolve(given)? else { return Ok(()) };
+    for wanted in resolve(given)? {
+        let is_extra = wanted.repository.kind == RepositoryKind::Model && wanted.repository.name != given;
+        if let (Some(folder), true) = (from, is_extra)
+            && !wanted.local(folder, "").is_dir()
+        {
+            eprintln!(
+                "note: the recipe starts from the weights of {name}, which {} does not have: bring them with\n    \
+                 cargo xtask fetch {name}",
+                folder.display(),
+                name = wanted.repository.name
+            );
+            continue;
+        }
+        bring(wanted, from, force)?;
+    }
+    Ok(())
+}
+
+fn bring(wanted: Wanted, from: Option<&Path>, force: bool) -> Result<()> {
     let cache = HubCache::from_env();
+    let wanted = expand(wanted, &cache, from.map_or(Ask::Hub, Ask::Folder), force)?;
     let again =
         if force { wanted.files.iter().map(|file| file.path.clone()).collect() } else { damaged(&cache, &wanted)? };
     let is_complete = |file: &WantedFile| matches!(wanted.state(&cache, file), State::Here(_) | State::Absent);
@@ -42,18 +62,25 @@ pub fn run(given: &str, from: Option<&Path>, force: bool) -> Result<()> {
         }
     }
     if found == 0 {
-        bail!("{given} has none of {}", names(&wanted));
+        bail!("{} has none of {}", wanted.repository.name, names(&wanted));
     }
     Ok(())
 }
 
 /// The files, their sizes and what is here.
 pub fn list(given: &str) -> Result<()> {
-    let Some(wanted) = resolve(given)? else { return Ok(()) };
     let cache = HubCache::from_env();
+    let ask = if offline() { Ask::Cache } else { Ask::Hub };
+    for wanted in resolve(given)? {
+        list_one(&cache, &expand(wanted, &cache, ask, false)?)?;
+    }
+    Ok(())
+}
+
+fn list_one(cache: &HubCache, wanted: &Wanted) -> Result<()> {
     let mut connection = None;
     for file in &wanted.files {
-        let (state, size) = match wanted.state(&cache, file) {
+        let (state, size) = match wanted.state(cache, file) {
             State::Here(path) => ("here", Some(path.metadata()?.len())),
             State::Absent => ("not in it", None),
             state => {
@@ -65,7 +92,7 @@ pub fn list(given: &str) -> Result<()> {
                         Some(connection) => connection,
                         none => none.insert(Connection::new(Settings::from_env()?)),
                     };
-                    match look(connection, &wanted, &wanted.repository.revision, file)? {
+                    match look(connection, wanted, &wanted.repository.revision, file)? {
                         Look::There(described) => (word, described.size),
                         Look::Absent { .. } => ("not in it", None),
                     }
@@ -80,15 +107,16 @@ pub fn list(given: &str) -> Result<()> {
 
 /// Re-reads what is here.
 pub fn verify(given: &str) -> Result<()> {
-    match resolve(given)? {
-        Some(wanted) => verify::run(&HubCache::from_env(), &wanted),
-        None => Ok(()),
+    let cache = HubCache::from_env();
+    for wanted in resolve(given)? {
+        verify::run(&cache, &expand(wanted, &cache, Ask::Cache, false)?)?;
     }
+    Ok(())
 }
 
-fn resolve(given: &str) -> Result<Option<Wanted>> {
+fn resolve(given: &str) -> Result<Vec<Wanted>> {
     let wanted = Wanted::resolve(given)?;
-    if wanted.is_none() {
+    if wanted.is_empty() {
         println!("{given} needs nothing from the hub");
     }
     Ok(wanted)
@@ -286,7 +314,7 @@ fn stand_in(stored: &[(&str, Fetched)]) -> String {
 mod tests {
     use std::fs;
 
-    use cnc_data::{HubRepository, RepositoryKind};
+    use cnc_data::HubRepository;
 
     use super::*;
     use crate::cache::sha256;

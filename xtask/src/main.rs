@@ -5,9 +5,11 @@ mod connection;
 mod content;
 mod digits;
 mod fetch;
+mod listing;
 mod progress;
 mod repository;
 mod settings;
+mod synth;
 mod transfer;
 mod verify;
 
@@ -26,7 +28,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Bring the files of a dataset or a model into the cache of the Hugging Face hub.
+    /// Bring the files of a dataset and of the model that it starts from, or of a model, into the cache of the Hugging
+    /// Face hub.
     ///
     /// The cache is the one of Python's huggingface_hub: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub.
     /// HF_ENDPOINT names another hub, HF_TOKEN (or HF_HOME/token, or the file HF_TOKEN_PATH) opens gated repositories,
@@ -34,7 +37,7 @@ enum Chore {
     /// connection is given up, and HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured. What is here is not asked for
     /// again; an interrupted download goes on where it stopped.
     #[command(
-        after_help = "Examples:\n  cargo xtask fetch cmnist\n  cargo xtask fetch google-bert/bert-base-uncased\n  \
+        after_help = "Examples:\n  cargo xtask fetch cmnist\n  cargo xtask fetch waterbirds\n  cargo xtask fetch google-bert/bert-base-uncased\n  \
                             cargo xtask fetch cmnist --list\n  cargo xtask fetch cmnist --from /media/usb/hub\n  \
                             HF_ENDPOINT=https://hub.example.org cargo xtask fetch my/dataset.toml"
     )]
@@ -55,6 +58,33 @@ enum Chore {
         #[arg(long, conflicts_with_all = ["from", "force"])]
         verify: bool,
     },
+    /// Draw pictures in the place of a dataset, in the layout of its authors and in that of the hub.
+    ///
+    /// DIR itself has the authors' files, for `cnc-train DATASET --data DIR`, and a dataset.toml for `cnc-train
+    /// DIR/dataset.toml`; DIR/datasets has the hub's, for `cargo xtask fetch DATASET --from DIR`. Groups have their real
+    /// proportions. With the built-in dataset, other numbers than the real ones need --allow-count-mismatch.
+    #[command(after_help = "Examples:\n  cargo xtask synth waterbirds --out /tmp/birds --size 1000\n  \
+                            cargo xtask synth waterbirds --out /tmp/small --full --side 64 --seed 1\n  \
+                            cargo xtask synth celeba --out /tmp/faces --full")]
+    Synth {
+        /// The dataset.
+        dataset: synth::Which,
+        /// A new folder.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Training rows; the other splits follow in proportion.
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        size: usize,
+        /// Of the rows and the pictures.
+        #[arg(long, value_name = "S", default_value_t = 0)]
+        seed: u64,
+        /// As many rows as the real dataset has.
+        #[arg(long, conflicts_with = "size")]
+        full: bool,
+        /// Pixels of each side of a picture, here and in dataset.toml [default: as the real ones]
+        #[arg(long, value_name = "PIXELS")]
+        side: Option<usize>,
+    },
     /// Draw datasets/digits/{train,test}.parquet from MNIST again.
     #[command(after_help = "Example:\n  cargo xtask fetch cmnist && cargo xtask digits")]
     Digits,
@@ -65,6 +95,9 @@ fn main() -> ExitCode {
         Chore::Fetch { what, list: true, .. } => fetch::list(&what),
         Chore::Fetch { what, verify: true, .. } => fetch::verify(&what),
         Chore::Fetch { what, from, force, .. } => fetch::run(&what, from.as_deref(), force),
+        Chore::Synth { dataset, out, size, seed, full, side } => {
+            synth::run(dataset, &out, &synth::Amount { size: (!full).then_some(size), seed, side })
+        }
         Chore::Digits => digits::run(),
     };
     match result {

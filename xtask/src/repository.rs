@@ -9,8 +9,6 @@ use crate::cache::RepoFolder;
 
 /// The files of a model repository that are used, as far as it has them.
 const MODEL_FILES: [&str; 4] = ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"];
-/// Of model repositories, which no manifest pins.
-const MODEL_REVISION: &str = "main";
 
 /// Files of one repository at one revision.
 pub struct Wanted {
@@ -37,25 +35,39 @@ pub enum State {
 }
 
 impl Wanted {
-    /// What a name on the command line stands for; nothing where a dataset's files all lie beside its manifest.
-    pub fn resolve(given: &str) -> Result<Option<Self>> {
-        if is_dataset(given) {
-            let files = Manifest::open(given)?.hub_files();
-            // All files of a manifest are of one repository and revision.
-            let Some(repository) = files.first().map(HubRepository::from) else { return Ok(None) };
+    /// What a name on the command line stands for: a model; or a dataset, without files where they all lie beside its
+    /// manifest, and the weights that its recipe names.
+    pub fn resolve(given: &str) -> Result<Vec<Self>> {
+        if !is_dataset(given) {
+            return Ok(vec![Self::model(given, HubRepository::model(given))]);
+        }
+        let manifest = Manifest::open(given)?;
+        let files = manifest.hub_files();
+        let mut wanted = Vec::new();
+        // All files of a manifest are of one repository and revision.
+        if let Some(repository) = files.first().map(HubRepository::from) {
             let files: Vec<_> = files.into_iter().map(|file| WantedFile { path: file.path, needed: true }).collect();
             for file in &files {
                 ensure!(is_inside(&file.path), "{given}: `{}` is no path inside a repository", file.path);
             }
-            return Ok(Some(Self { given: given.to_string(), repository, files }));
+            wanted.push(Self { given: given.to_string(), repository, files });
         }
+        wanted.extend(manifest.weights()?.map(|weights| Self::model(given, weights)));
+        Ok(wanted)
+    }
+
+    fn model(given: &str, repository: HubRepository) -> Self {
         let files = MODEL_FILES.iter().map(|path| WantedFile { path: (*path).to_string(), needed: false }).collect();
-        let repository = HubRepository {
-            kind: RepositoryKind::Model,
-            name: given.to_string(),
-            revision: MODEL_REVISION.to_string(),
+        Self { given: given.to_string(), repository, files }
+    }
+
+    /// Where the hub lists the files of the repository.
+    pub fn listing_url(&self, endpoint: &str) -> String {
+        let kind = match self.repository.kind {
+            RepositoryKind::Dataset => "datasets",
+            RepositoryKind::Model => "models",
         };
-        Ok(Some(Self { given: given.to_string(), repository, files }))
+        format!("{endpoint}/api/{kind}/{}/revision/{}", self.repository.name, encode(&self.repository.revision))
     }
 
     pub fn url(&self, endpoint: &str, revision: &str, path: &str) -> String {
@@ -116,7 +128,7 @@ fn is_repository(given: &str) -> bool {
 }
 
 /// Only folders downwards.
-fn is_inside(path: &str) -> bool {
+pub fn is_inside(path: &str) -> bool {
     !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains(['\\', ':'])
 }
 

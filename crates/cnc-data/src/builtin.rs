@@ -11,7 +11,7 @@ pub(crate) struct BuiltIn {
     pub(crate) files: &'static [(&'static str, &'static [u8])],
 }
 
-static BUILT_IN: [BuiltIn; 2] = [
+static BUILT_IN: [BuiltIn; 4] = [
     BuiltIn {
         name: "digits",
         manifest: include_str!("../../../datasets/digits/dataset.toml"),
@@ -25,6 +25,18 @@ static BUILT_IN: [BuiltIn; 2] = [
         name: "cmnist",
         manifest: include_str!("../../../datasets/cmnist/dataset.toml"),
         recipe: include_str!("../../../datasets/cmnist/recipe.toml"),
+        files: &[],
+    },
+    BuiltIn {
+        name: "waterbirds",
+        manifest: include_str!("../../../datasets/waterbirds/dataset.toml"),
+        recipe: include_str!("../../../datasets/waterbirds/recipe.toml"),
+        files: &[],
+    },
+    BuiltIn {
+        name: "celeba",
+        manifest: include_str!("../../../datasets/celeba/dataset.toml"),
+        recipe: include_str!("../../../datasets/celeba/recipe.toml"),
         files: &[],
     },
 ];

@@ -1,17 +1,20 @@
-//! A dataset in memory: three splits of labelled images, their groups, and batches of them.
+//! An open dataset: three splits of labelled images, their groups, and batches of them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
 use crate::DataError;
 use crate::hub::HubCache;
 use crate::image::Picture;
-use crate::image::transform::{Normalisation, Window};
+use crate::image::decode::MAX_PIXELS;
+use crate::image::transform::{Normalisation, RandomView, Window};
 use crate::manifest::{Manifest, SplitName};
-use crate::pixels::Pixels;
+use crate::pixels::{Pixels, Workspace};
 use crate::rows::SplitRows;
 
 /// How to open a dataset.
@@ -23,16 +26,29 @@ pub struct OpenOptions {
     pub seed: u64,
     /// Where files of the hub are.
     pub hub: HubCache,
+    /// Go on where the numbers of rows are not those that the manifest expects.
+    pub allow_count_mismatch: bool,
+    /// Leave out the rows whose images cannot be read, instead of stopping at the first.
+    pub skip_unreadable: bool,
+    /// Width times height of the largest image that is read.
+    pub max_pixels: u64,
 }
 
 impl Default for OpenOptions {
     /// Everything, with the hub's cache where the environment says.
     fn default() -> Self {
-        Self { limit: None, seed: 0, hub: HubCache::from_env() }
+        Self {
+            limit: None,
+            seed: 0,
+            hub: HubCache::from_env(),
+            allow_count_mismatch: false,
+            skip_unreadable: false,
+            max_pixels: MAX_PIXELS,
+        }
     }
 }
 
-/// A dataset, decoded.
+/// A dataset whose rows were all read.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Dataset {
@@ -48,6 +64,20 @@ pub struct Dataset {
     pub validation: Arc<Split>,
     /// Reported once.
     pub test: Arc<Split>,
+    /// What a user should know of the data before trusting a result.
+    pub notes: Vec<String>,
+    /// Rows that were left out because their images cannot be read.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A row that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Skipped {
+    /// The split that it would be in.
+    pub split: SplitName,
+    /// File, row and reason.
+    pub problem: String,
 }
 
 /// The rows of one class with one value of the spurious attribute.
@@ -65,7 +95,6 @@ pub struct Group {
 }
 
 /// One of the three parts of a [`Dataset`].
-#[derive(Debug)]
 pub struct Split {
     name: SplitName,
     labels: Vec<u32>,
@@ -75,18 +104,26 @@ pub struct Split {
     pixels: Pixels,
     /// Height and width of what the network sees.
     seen: (usize, usize),
+    random: RandomView,
+    flip: bool,
     normalisation: Normalisation,
+}
+
+impl fmt::Debug for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Split").field("name", &self.name).field("len", &self.len()).finish_non_exhaustive()
+    }
 }
 
 /// Whether chance takes part in making a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Augment {
-    /// A fresh random crop for every row, drawn from this seed and the row's place in the batch.
+    /// A fresh random view of every row, as the manifest's transform has it, drawn from this seed and the row's place in the batch.
     Random {
         /// One for each batch: equal seeds give equal crops.
         seed: u64,
     },
-    /// The centre crop.
+    /// The view of evaluation: the centre crop.
     None,
 }
 
@@ -118,7 +155,10 @@ pub struct Batch {
 }
 
 impl Dataset {
-    /// Reads, decodes and checks everything that the manifest names.
+    /// Reads and checks everything that the manifest names.
+    ///
+    /// What is small once decoded is decoded here. The images of a larger dataset are looked at: those that do not look
+    /// whole are decoded here, the others when a batch needs them.
     ///
     /// The result depends on the manifest and the options alone. A limit changes neither the colour nor the split of the
     /// rows that it keeps.
@@ -127,8 +167,8 @@ impl Dataset {
     /// A file that is missing or damaged, a row with a bad cell or an image that does not decode, a split without
     /// rows, a class without rows: see [`DataError`].
     pub fn open(manifest: &Manifest, options: &OpenOptions) -> Result<Self, DataError> {
-        let rows = SplitRows::read(manifest, options)?;
-        let [train, validation, test] = Pixels::decode(manifest, &rows)?;
+        let mut rows = SplitRows::read(manifest, options)?;
+        let ([train, validation, test], skipped) = Pixels::open(manifest, &mut rows, options)?;
         let [train_rows, validation_rows, test_rows] = rows.splits;
         Ok(Self {
             name: manifest.name().to_string(),
@@ -137,6 +177,8 @@ impl Dataset {
             train: Arc::new(Split::new(manifest, SplitName::Train, &train_rows, train)?),
             validation: Arc::new(Split::new(manifest, SplitName::Validation, &validation_rows, validation)?),
             test: Arc::new(Split::new(manifest, SplitName::Test, &test_rows, test)?),
+            notes: rows.notes,
+            skipped,
         })
     }
 }
@@ -165,6 +207,8 @@ impl Split {
             counterfactuals: rows.counterfactuals(),
             pixels,
             seen,
+            random: manifest.transform.random,
+            flip: manifest.transform.flip,
             normalisation: Normalisation::new(&manifest.transform),
         })
     }
@@ -222,40 +266,37 @@ impl Split {
     /// Whether [`Augment::Random`] shows other views of a row than [`Augment::None`].
     #[must_use]
     pub fn augments(&self) -> bool {
-        self.pixels.size() != self.seen
+        let is_random = match self.random {
+            RandomView::None => false,
+            RandomView::Crop => self.pixels.size() != self.seen,
+            RandomView::ResizedCrop { .. } => true,
+        };
+        is_random || self.flip
     }
 
     /// The images and labels of `rows`, in that order; a row may stand more than once.
     ///
     /// # Errors
-    /// No rows, or a row that the split does not have.
+    /// No rows, a row that the split does not have, or an image that does not decode.
     pub fn batch(&self, rows: &[u32], augment: Augment) -> Result<Batch, DataError> {
         let (channels, height, width) = self.shape();
-        let stored = self.pixels.size();
-        let mut values = Vec::with_capacity(rows.len() * channels * height * width);
-        let mut labels = Vec::with_capacity(rows.len());
-        // One generator a batch, read in the order of the rows: the crops do not depend on threads.
-        let mut rng = match augment {
-            Augment::Random { seed } => Some(ChaCha8Rng::seed_from_u64(seed)),
-            Augment::None => None,
-        };
-        let centre = Window::centre(stored, self.seen);
-        for row in rows {
-            let (image, label) = self.row(*row)?;
-            let window = match &mut rng {
-                None => centre,
-                Some(rng) => Window {
-                    top: rng.random_range(0..=stored.0 - height),
-                    left: rng.random_range(0..=stored.1 - width),
-                    ..centre
-                },
-            };
-            self.normalisation.append(image, stored, window, &mut values);
-            labels.push(label);
-        }
+        let size = channels * height * width;
+        let label =
+            |row: &u32| self.labels.get(*row as usize).copied().ok_or_else(|| self.batch_error(format!("row {row}")));
+        let labels = rows.iter().map(label).collect::<Result<Vec<u32>, _>>()?;
         if rows.is_empty() {
             return Err(self.batch_error("no rows".to_string()));
         }
+        let views = self.views(rows.len(), augment);
+        let mut values = vec![0.0; rows.len() * size];
+        let places = values.par_chunks_mut(size).zip(rows).zip(&views);
+        let fill = |workspace: &mut Workspace, ((out, row), view): ((&mut [f32], &u32), &View)| {
+            self.fill(*row, *view, workspace, out)
+        };
+        // What is in memory is copied faster than it is handed to other threads.
+        let together = if matches!(self.pixels, Pixels::Kept { .. }) { rows.len() } else { 1 };
+        let filled: Vec<Result<(), DataError>> = places.with_min_len(together).map_init(Workspace::new, fill).collect();
+        filled.into_iter().collect::<Result<(), _>>()?;
         Ok(Batch {
             inputs: Inputs::Images(Tensor::from_vec(values, (rows.len(), channels, height, width), &Device::Cpu)?),
             labels: Tensor::from_vec(labels, rows.len(), &Device::Cpu)?,
@@ -263,35 +304,75 @@ impl Split {
         })
     }
 
+    /// One view for each row of a batch, drawn in their order: the views do not depend on threads.
+    fn views(&self, count: usize, augment: Augment) -> Vec<View> {
+        let stored = self.pixels.size();
+        let centre = View { part: Part::Window(Window::centre(stored, self.seen)), mirrored: false };
+        let Augment::Random { seed } = augment else { return vec![centre; count] };
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let draw = |_| View {
+            part: match self.random {
+                RandomView::None => centre.part,
+                RandomView::Crop => Part::Window(Window::random(stored, self.seen, rng)),
+                RandomView::ResizedCrop { scale, ratio } => Part::Resized { scale, ratio, seed: rng.random() },
+            },
+            mirrored: self.flip && rng.random(),
+        };
+        (0..count).map(draw).collect()
+    }
+
+    /// Writes a view of a row's image, `(3, height, width)`.
+    fn fill(&self, row: u32, view: View, workspace: &mut Workspace, out: &mut [f32]) -> Result<(), DataError> {
+        let missing = || self.batch_error(format!("row {row}"));
+        match view.part {
+            Part::Window(window) => {
+                let pixels = self.pixels.prepared(row as usize, workspace)?.ok_or_else(missing)?;
+                self.normalisation.write(&pixels, self.pixels.size().1, window, view.mirrored, out);
+            }
+            Part::Resized { scale, ratio, seed } => {
+                let (height, width) = self.seen;
+                let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+                let draw = |size| Window::random_resized(size, scale, ratio, rng);
+                let pixels = self.pixels.resized(row as usize, width as u32, workspace, draw)?.ok_or_else(missing)?;
+                let window = Window { top: 0, left: 0, height, width };
+                self.normalisation.write(&pixels, width, window, view.mirrored, out);
+            }
+        }
+        Ok(())
+    }
+
     /// The image of a row as the network sees it in evaluation, before it is normalised: for reports.
     ///
     /// # Errors
-    /// A row that the split does not have.
+    /// A row that the split does not have, or an image that does not decode.
     pub fn picture(&self, row: u32) -> Result<Picture, DataError> {
-        let (image, _) = self.row(row)?;
-        let (stored_height, stored_width) = self.pixels.size();
-        let Window { top, left, height, width } = Window::centre((stored_height, stored_width), self.seen);
-        let mut pixels = Vec::with_capacity(3 * height * width);
-        for y in top..top + height {
-            for x in left..left + width {
-                let planes = image.chunks_exact(stored_height * stored_width);
-                pixels.extend(planes.filter_map(|plane| plane.get(y * stored_width + x)));
-            }
-        }
-        Ok(Picture { width: width as u32, height: height as u32, pixels })
-    }
-
-    fn row(&self, row: u32) -> Result<(&[u8], u32), DataError> {
-        let index = row as usize;
-        match (self.pixels.image(index), self.labels.get(index)) {
-            (Some(image), Some(label)) => Ok((image, *label)),
-            _ => Err(self.batch_error(format!("row {row}"))),
-        }
+        let stored = self.pixels.size();
+        let image = self.pixels.prepared(row as usize, &mut Workspace::new())?;
+        let image = image.ok_or_else(|| self.batch_error(format!("row {row}")))?;
+        let Window { top, left, height, width } = Window::centre(stored, self.seen);
+        let lines = image.chunks_exact(3 * stored.1).skip(top).take(height);
+        let seen = lines.filter_map(|line| line.get(3 * left..3 * (left + width)));
+        Ok(Picture { width: width as u32, height: height as u32, pixels: seen.flatten().copied().collect() })
     }
 
     fn batch_error(&self, problem: String) -> DataError {
         DataError::Batch { split: self.name.as_str(), len: self.len(), problem }
     }
+}
+
+/// What a batch shows of a row's image.
+#[derive(Debug, Clone, Copy)]
+struct View {
+    part: Part,
+    mirrored: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// Of the prepared image.
+    Window(Window),
+    /// Of the decoded image, whose size is known when it is decoded.
+    Resized { scale: [f64; 2], ratio: [f64; 2], seed: u64 },
 }
 
 /// All classes with all attributes; with no attribute, the classes.

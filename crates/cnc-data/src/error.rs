@@ -75,6 +75,17 @@ pub enum DataError {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// Not the numbers of rows that the manifest expects.
+    #[error(
+        "{file}: the numbers of rows are not the expected ones: is a file incomplete, or another version?\n{tables}\n\
+         to go on with what is there: --allow-count-mismatch"
+    )]
+    Counts {
+        /// The manifest.
+        file: String,
+        /// Both tables side by side.
+        tables: String,
+    },
     /// A batch was asked for with a row that the split does not have, or without any row.
     #[error("split `{split}` has {len} rows: a batch of {problem} cannot be made")]
     Batch {

@@ -34,6 +34,12 @@ pub struct HubRepository {
 }
 
 impl HubRepository {
+    /// A model, as it is now: weights are not pinned.
+    #[must_use]
+    pub fn model(name: &str) -> Self {
+        Self { kind: RepositoryKind::Model, name: name.to_string(), revision: "main".to_string() }
+    }
+
     /// The repository's name as a folder of the cache: `datasets--owner--name`, `models--owner--name`.
     #[must_use]
     pub fn folder_name(&self) -> String {
@@ -134,6 +140,12 @@ impl HubCache {
             // A full commit needs no reference: its snapshot has its name.
             Err(_) => repository.revision.clone(),
         }
+    }
+
+    /// The folder of a repository's files at its revision, there or not.
+    #[must_use]
+    pub fn snapshot(&self, repository: &HubRepository) -> PathBuf {
+        self.folder(repository).join("snapshots").join(self.commit(repository))
     }
 
     /// The path of a dataset's file in the cache.

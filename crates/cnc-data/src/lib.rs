@@ -2,19 +2,23 @@
 
 pub mod builtin;
 pub mod colour;
+mod counts;
 mod dataset;
 mod error;
 mod hub;
 pub mod image;
+mod images;
 mod loader;
 pub mod manifest;
+mod pack;
+pub mod patterns;
 mod pixels;
 mod rows;
 mod seeded;
 pub mod strict_toml;
 pub mod table;
 
-pub use dataset::{Augment, Batch, Dataset, Group, Inputs, OpenOptions, Split};
+pub use dataset::{Augment, Batch, Dataset, Group, Inputs, OpenOptions, Skipped, Split};
 pub use error::DataError;
 pub use hub::{Fetched, HubCache, HubRepository, NotCached, RepositoryKind, hub_home};
 pub use loader::{Draw, Prefetch, prefetch};

@@ -10,7 +10,8 @@
 //! revision = "77f327..."         # a commit, or a branch or tag
 //!
 //! [input]
-//! column = "image"
+//! column = "image"               # of parquet: the images; of CSV and lists: their file names ...
+//! folder = "images"              # ... in this folder; left out: beside the manifest
 //!
 //! [class]
 //! column = "label"
@@ -30,19 +31,38 @@
 //! test = "uniform"
 //!
 //! [splits]
-//! train = { files = ["train.parquet"], rows = 54_000 }   # `rows`: checked where given
+//! train = { files = ["data/train-*.parquet"], rows = 54_000, groups = [...] }   # numbers: checked where given
 //! validation = { of = "train", fraction = 0.1 }
-//! test = { files = ["test.parquet"] }
-//! # or, by a column: column = "split", files = ["all.parquet"], train = { values = [0] }, ...
+//! test = { files = ["data/test.parquet"] }
+//! # or, by a column: column = "split", files = ["metadata.csv"], train = { values = [0] }, ...
+//!
+//! [join]                         # further columns of the same rows, found by the input's column; rarely needed
+//! file = "partition.txt"
+//! columns = ["image_id", "partition"]   # their names, where the file has no header
 //!
 //! [transform]
+//! square = true                  # first the centre square of the shorter side; left out: false
 //! resize = 40                    # to 40x40; left out: as it is
-//! crop = 32                      # random in training, centre in evaluation; left out: none
+//! crop = 32                      # after that, in the centre; left out: none
+//! augment = "crop"               # what training draws: the place of the crop; or "resized-crop"; or "none"
+//! scale = [0.7, 1.0]             # of resized-crop: its share of the area ...
+//! ratio = [0.75, 1.333]          # ... and its width over its height
+//! flip = true                    # training mirrors every second image; left out: false
 //! mean = [0.5, 0.5, 0.5]         # of values in [0, 1]; 0.5 and 0.5, which give [-1, 1], where left out
 //! std = [0.5, 0.5, 0.5]
+//!
+//! [archive]                      # the same data as their authors publish them: a folder that the user names
+//! input = { column = "img_filename" }
+//! class = { column = "y" }
+//! attribute = { column = "place" }
+//! splits = { column = "split", files = ["metadata.csv"], train = { values = [0] }, ... }
 //! ```
+//!
+//! Files may be patterns, see [`crate::patterns`]. Names that end in `.parquet` are parquet, all others text: see
+//! [`crate::table::text`].
 
 mod check;
+mod files;
 mod raw;
 
 use std::collections::BTreeMap;
@@ -50,10 +70,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::colour::{Correlation, HeldOut};
-use crate::hub::HubCache;
+use crate::hub::HubRepository;
 use crate::image::transform::Transform;
 use crate::strict_toml;
-use crate::table::{Cell, DataFile, Location};
+use crate::table::Cell;
 use crate::{DataError, builtin};
 
 /// A checked manifest.
@@ -66,11 +86,37 @@ pub struct Manifest {
     /// `None` leaves splits and colours to the seed of whoever opens the dataset.
     pub(crate) seed: Option<u64>,
     pub(crate) source: Source,
-    pub(crate) input: String,
+    /// What is in the files of `source`.
+    pub(crate) layout: Layout,
+    /// What is in the folder of the authors' files, as far as the manifest knows one.
+    archive: Option<Layout>,
+    pub(crate) transform: Transform,
+}
+
+/// What files there are and what their columns mean.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Layout {
+    pub(crate) input: Input,
     pub(crate) class: Labels,
     pub(crate) attribute: Attribute,
     pub(crate) splits: Splits,
-    pub(crate) transform: Transform,
+    pub(crate) join: Option<Join>,
+}
+
+/// Where the images of a row are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Input {
+    pub(crate) column: String,
+    /// The folder of the files that the column names.
+    pub(crate) folder: Option<String>,
+}
+
+/// A table with further columns of the same rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Join {
+    pub(crate) file: String,
+    /// Names of its columns where it has no header.
+    pub(crate) columns: Option<Vec<String>>,
 }
 
 /// Where a manifest is, and what lies beside it.
@@ -88,6 +134,8 @@ pub(crate) enum Source {
         repository: String,
         revision: String,
     },
+    /// The files lie in a folder that the user named.
+    Named(PathBuf),
 }
 
 /// A column whose cells have names.
@@ -175,6 +223,8 @@ pub(crate) struct SplitRule {
     pub(crate) from: Origin,
     /// Expected number of rows.
     pub(crate) rows: Option<usize>,
+    /// Expected number of rows of each class with each attribute.
+    pub(crate) groups: Option<Vec<usize>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -191,7 +241,7 @@ pub struct HubFile {
     pub repository: String,
     /// Commit, branch or tag.
     pub revision: String,
-    /// Path inside the repository.
+    /// Path inside the repository, or a pattern for several: see [`crate::patterns`].
     pub path: String,
 }
 
@@ -240,17 +290,47 @@ impl Manifest {
     /// The names of the classes, by class index.
     #[must_use]
     pub fn classes(&self) -> &[String] {
-        &self.class.names
+        &self.layout.class.names
     }
 
     /// The names of the spurious attribute's values, by index. None where the manifest names no attribute.
     #[must_use]
     pub fn attributes(&self) -> &[String] {
-        match &self.attribute {
+        match &self.layout.attribute {
             Attribute::None => &[],
             Attribute::Column(labels) => &labels.names,
             Attribute::Colour(colouring) => &colouring.names,
         }
+    }
+
+    /// The model repository of the hub that the recipe's `weights` names, if it names one.
+    ///
+    /// # Errors
+    /// The recipe cannot be read, or `weights` is no repository.
+    pub fn weights(&self) -> Result<Option<HubRepository>, DataError> {
+        let Some(recipe) = self.recipe()? else { return Ok(None) };
+        let wrong = |problem: &str| {
+            let problem = problem.to_string();
+            DataError::Manifest { file: recipe.file.clone(), key: "weights".to_string(), problem }
+        };
+        let table: toml::Table = recipe.text.parse().map_err(|e: toml::de::Error| wrong(e.message()))?;
+        match table.get("weights").map(toml::Value::as_str) {
+            None => Ok(None),
+            Some(Some(name)) if check::is_repository(name) => Ok(Some(HubRepository::model(name))),
+            Some(_) => Err(wrong("must be the name of a model repository, \"owner/name\"")),
+        }
+    }
+
+    /// The number of rows that a split is meant to have, if the manifest says it.
+    #[must_use]
+    pub fn expected_rows(&self, split: SplitName) -> Option<usize> {
+        self.layout.splits.rule(split).rows
+    }
+
+    /// The number of rows that each class with each attribute is meant to have in a split, if the manifest says it.
+    #[must_use]
+    pub fn expected_groups(&self, split: SplitName) -> Option<&[usize]> {
+        self.layout.splits.rule(split).groups.as_deref()
     }
 
     /// The recipe.toml that lies beside the manifest, if there is one.
@@ -270,70 +350,6 @@ impl Manifest {
                     Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
                     Err(source) => Err(DataError::Io { path, source }),
                 }
-            }
-        }
-    }
-
-    /// The files of the hub that this dataset reads; none where its files lie beside the manifest.
-    #[must_use]
-    pub fn hub_files(&self) -> Vec<HubFile> {
-        let Source::Hub { repository, revision } = &self.source else { return Vec::new() };
-        let file =
-            |path: &String| HubFile { repository: repository.clone(), revision: revision.clone(), path: path.clone() };
-        self.files().map(file).collect()
-    }
-
-    /// All data files, as the manifest writes them.
-    fn files(&self) -> impl Iterator<Item = &String> {
-        let of_rule = |rule| match rule {
-            &SplitRule { from: Origin::Files(ref files), .. } => files.as_slice(),
-            _ => &[],
-        };
-        self.splits.files.iter().chain(self.splits.rules.iter().flat_map(of_rule))
-    }
-
-    /// Whether all files of the dataset are on this machine; nothing is read of them.
-    ///
-    /// # Errors
-    /// A file that is missing, with the command that brings it.
-    pub fn is_present(&self, cache: &HubCache) -> Result<(), DataError> {
-        self.files().try_for_each(|file| self.locate(file, cache).map(drop))
-    }
-
-    /// The command that brings this dataset's hub files.
-    pub(crate) fn fetch_command(&self) -> String {
-        match &self.folder {
-            Folder::BuiltIn(found) => format!("cargo xtask fetch {}", found.name),
-            Folder::Disk { manifest, .. } => format!("cargo xtask fetch {}", manifest.display()),
-        }
-    }
-
-    /// Where the bytes of one of the manifest's files are.
-    pub(crate) fn locate(&self, file: &str, cache: &HubCache) -> Result<DataFile, DataError> {
-        match (&self.source, &self.folder) {
-            (Source::Hub { repository, revision }, _) => {
-                let wanted =
-                    HubFile { repository: repository.clone(), revision: revision.clone(), path: file.to_string() };
-                let command = self.fetch_command();
-                let path = cache.find(&wanted).map_err(|problem| DataError::NotFetched {
-                    file: file.to_string(),
-                    repository: repository.clone(),
-                    problem: problem.to_string(),
-                    command: command.clone(),
-                })?;
-                let remedy = format!("remove it and fetch it again with\n    {command}");
-                Ok(DataFile { name: path.display().to_string(), location: Location::Disk(path), remedy })
-            }
-            (Source::Beside, Folder::Disk { folder, .. }) => Ok(DataFile::local(folder.join(file))),
-            (Source::Beside, Folder::BuiltIn(found)) => {
-                let (_, bytes) = found
-                    .files
-                    .iter()
-                    .find(|(name, _)| *name == file)
-                    .ok_or_else(|| self.error("splits", format!("the file {file} is not part of the program")))?;
-                let name = format!("{file} of {}", self.file);
-                let remedy = "this program is damaged: install it again".to_string();
-                Ok(DataFile { name, location: Location::Embedded(bytes), remedy })
             }
         }
     }

@@ -8,8 +8,8 @@ use crate::colour::{self, HeldOut};
 use crate::manifest::{Attribute, Labels, Manifest, Origin, SplitName};
 use crate::seeded::generator;
 use crate::table::Cell;
-use crate::table::parquet::ParquetFile;
-use crate::{DataError, HubCache, OpenOptions};
+use crate::table::source::Table;
+use crate::{DataError, HubCache, OpenOptions, counts};
 
 /// One row of one file.
 #[derive(Debug, Clone, Copy)]
@@ -79,8 +79,10 @@ impl Rows {
 
 /// The files of a dataset and the rows of its splits: train, validation, test.
 pub(crate) struct SplitRows {
-    pub(crate) files: Vec<ParquetFile>,
+    pub(crate) files: Vec<Table>,
     pub(crate) splits: [Rows; 3],
+    /// What a user should know of the rows.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The label of a row whose class is not told: the hub's -1.
@@ -96,9 +98,11 @@ impl SplitRows {
         let mut splits = [Vec::new(), Vec::new(), Vec::new()];
         reader.by_column(&mut splits)?;
         for (split, rows) in SplitName::ALL.into_iter().zip(&mut splits) {
-            if let Origin::Files(files) = &manifest.splits.rule(split).from {
+            if let Origin::Files(files) = &manifest.layout.splits.rule(split).from {
                 for file in files {
-                    rows.extend(reader.file(file)?);
+                    for table in reader.open(file)? {
+                        rows.extend(reader.rows(table)?);
+                    }
                 }
             }
         }
@@ -107,6 +111,13 @@ impl SplitRows {
             reader.check_split(split, rows)?;
         }
         reader.check_classes()?;
+        let mut notes = Vec::new();
+        if let Some(tables) = counts::compare(manifest, &splits) {
+            if !options.allow_count_mismatch {
+                return Err(counts::mismatch(manifest, tables));
+            }
+            notes.push(format!("the numbers of rows are not the expected ones\n{tables}"));
+        }
         let [train, validation, test] = splits;
         let finish = |split, rows| {
             let mut rows = with_attribute(manifest, seed, split, rows);
@@ -117,33 +128,39 @@ impl SplitRows {
         };
         let splits =
             [finish(SplitName::Train, train), finish(SplitName::Validation, validation), finish(SplitName::Test, test)];
-        Ok(Self { files: reader.files, splits })
+        Ok(Self { files: reader.files, splits, notes })
     }
 }
 
 struct Reader<'a> {
     manifest: &'a Manifest,
     hub: &'a HubCache,
-    files: Vec<ParquetFile>,
+    files: Vec<Table>,
     /// Every cell of the class column.
     cells_seen: BTreeSet<Cell>,
 }
 
 impl Reader<'_> {
-    /// The rows of one file, in order.
-    fn file(&mut self, file: &str) -> Result<Vec<Row>, DataError> {
-        let table = ParquetFile::open(self.manifest.locate(file, self.hub)?)?;
-        let cells = table.cells(&self.manifest.class.column)?;
+    /// The tables that one of the manifest's names stands for.
+    fn open(&self, name: &str) -> Result<Vec<Table>, DataError> {
+        let files = self.manifest.locate(name, self.hub)?;
+        files.into_iter().map(|file| Table::open(self.manifest, file, self.hub)).collect()
+    }
+
+    /// The rows of one table, in order.
+    fn rows(&mut self, table: Table) -> Result<Vec<Row>, DataError> {
+        let cells = table.cells(&self.manifest.layout.class.column)?;
         let mut labels = Vec::with_capacity(cells.len());
         for (row, cell) in cells.into_iter().enumerate() {
-            labels.push(match index(&self.manifest.class, &cell) {
+            labels.push(match index(&self.manifest.layout.class, &cell) {
                 Some(label) => label,
                 None if cell == Cell::Integer(-1) => HIDDEN,
-                None => return Err(unknown(&table, &self.manifest.class, row, &cell, "class.values")),
+                None => return Err(unknown(&table, &self.manifest.layout.class, row, &cell, "class.values")),
             });
-            self.cells_seen.insert(cell);
+            let other = cell.other_form().filter(|_| !self.manifest.layout.class.values.contains_key(&cell));
+            self.cells_seen.insert(other.unwrap_or(cell));
         }
-        let attributes = match &self.manifest.attribute {
+        let attributes = match &self.manifest.layout.attribute {
             Attribute::Column(attribute) => {
                 let cells = table.cells(&attribute.column)?.into_iter().enumerate();
                 let known = |(row, cell): (usize, Cell)| {
@@ -161,14 +178,21 @@ impl Reader<'_> {
 
     /// Deals the rows of the files that hold several splits.
     fn by_column(&mut self, splits: &mut [Vec<Row>; 3]) -> Result<(), DataError> {
-        let Some(column) = &self.manifest.splits.column else { return Ok(()) };
-        for file in &self.manifest.splits.files {
-            let rows = self.file(file)?;
+        let Some(column) = &self.manifest.layout.splits.column else { return Ok(()) };
+        let mut tables = Vec::new();
+        for file in &self.manifest.layout.splits.files {
+            tables.extend(self.open(file)?);
+        }
+        for table in tables {
+            let cells = table.cells(column)?;
+            let rows = self.rows(table)?;
             let Some(table) = self.files.last() else { continue };
-            for (row, cell) in rows.into_iter().zip(table.cells(column)?) {
+            for (row, cell) in rows.into_iter().zip(cells) {
+                let other = cell.other_form();
                 let belongs = |split: &SplitName| {
-                    let from = &self.manifest.splits.rule(*split).from;
-                    matches!(from, Origin::Values(values) if values.contains(&cell))
+                    let from = &self.manifest.layout.splits.rule(*split).from;
+                    let is_one = |value: &Cell| *value == cell || Some(value) == other.as_ref();
+                    matches!(from, Origin::Values(values) if values.iter().any(is_one))
                 };
                 match SplitName::ALL.iter().zip(splits.iter_mut()).find(|(split, _)| belongs(split)) {
                     Some((_, rows)) => rows.push(row),
@@ -183,7 +207,7 @@ impl Reader<'_> {
     }
 
     fn check_split(&self, split: SplitName, rows: &[Row]) -> Result<(), DataError> {
-        let rule = self.manifest.splits.rule(split);
+        let rule = self.manifest.layout.splits.rule(split);
         if rows.is_empty() {
             let problem = match &rule.from {
                 Origin::Files(files) => format!("has no rows: {} hold none", files.join(", ")),
@@ -195,17 +219,11 @@ impl Reader<'_> {
             };
             return Err(self.manifest.split_error(split, problem));
         }
-        if let Some(expected) = rule.rows
-            && expected != rows.len()
-        {
-            let problem = format!("has {} rows where the manifest says {expected}: is a file incomplete?", rows.len());
-            return Err(self.manifest.split_error(split, problem));
-        }
-        let column = &self.manifest.class.column;
+        let column = &self.manifest.layout.class.column;
         let hidden = rows.iter().filter(|row| row.label == HIDDEN).count();
         match rows.iter().find(|row| row.label == HIDDEN).map(|row| (row, self.files.get(row.file))) {
             Some((row, Some(file))) if hidden < rows.len() => {
-                Err(unknown(file, &self.manifest.class, row.row, &Cell::Integer(-1), "class.values"))
+                Err(unknown(file, &self.manifest.layout.class, row.row, &Cell::Integer(-1), "class.values"))
             }
             Some(_) => Err(self.manifest.split_error(
                 split,
@@ -220,7 +238,7 @@ impl Reader<'_> {
     }
 
     fn check_classes(&self) -> Result<(), DataError> {
-        let Labels { column, names, values, listed } = &self.manifest.class;
+        let Labels { column, names, values, listed } = &self.manifest.layout.class;
         for (class, name) in (0..).zip(names) {
             let of_class = || values.iter().filter(|(_, index)| **index == class).map(|(cell, _)| cell);
             let missing = match listed {
@@ -239,10 +257,10 @@ impl Reader<'_> {
 }
 
 fn index(labels: &Labels, cell: &Cell) -> Option<u32> {
-    labels.values.get(cell).copied()
+    labels.values.get(cell).or_else(|| labels.values.get(&cell.other_form()?)).copied()
 }
 
-fn unknown(table: &ParquetFile, labels: &Labels, row: usize, cell: &Cell, key: &str) -> DataError {
+fn unknown(table: &Table, labels: &Labels, row: usize, cell: &Cell, key: &str) -> DataError {
     let mut known: Vec<String> = labels.values.keys().take(20).map(Cell::to_string).collect();
     if labels.values.len() > known.len() {
         known.push("...".to_string());
@@ -261,7 +279,7 @@ fn take_fractions(manifest: &Manifest, seed: u64, splits: &mut [Vec<Row>; 3]) {
         let mut owner = vec![from; rows.len()];
         let mut order = order.into_iter();
         for (to, split) in SplitName::ALL.into_iter().enumerate() {
-            if let Origin::Fraction { of: source, fraction } = &manifest.splits.rule(split).from
+            if let Origin::Fraction { of: source, fraction } = &manifest.layout.splits.rule(split).from
                 && *source == of
             {
                 let count = (rows.len() as f64 * fraction).round() as usize;
@@ -276,7 +294,7 @@ fn take_fractions(manifest: &Manifest, seed: u64, splits: &mut [Vec<Row>; 3]) {
 
 /// Colours the rows of a split, where its attribute is made.
 fn with_attribute(manifest: &Manifest, seed: u64, split: SplitName, mut rows: Vec<Row>) -> Rows {
-    let colouring = match &manifest.attribute {
+    let colouring = match &manifest.layout.attribute {
         Attribute::None => return Rows { rows, shown: Shown::Once, has_attribute: false },
         Attribute::Column(_) => return Rows { rows, shown: Shown::Once, has_attribute: true },
         Attribute::Colour(colouring) => colouring,

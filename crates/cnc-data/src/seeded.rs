@@ -12,7 +12,7 @@ pub(crate) fn generator(seed: u64, purpose: &str) -> ChaCha8Rng {
 }
 
 /// 64-bit FNV-1a: the standard library's hasher is not promised to stay the same between versions.
-fn fnv1a(text: &str) -> u64 {
+pub(crate) fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -1,46 +1,63 @@
 //! Decoding by content, with limits: a name's extension is not believed, and a file that claims a huge size is refused
 //! before its pixels are allocated.
 //!
-//! Grey becomes RGB by repetition, 16 bits become 8 by rounding, transparency is dropped, and orientation tags are not
-//! applied: what Pillow's `convert("RGB")` does.
+//! All images become 8-bit RGB as Pillow's `Image.open(file).convert("RGB")` makes them: grey is repeated, a palette is
+//! looked up, transparency is dropped, CMYK ink is subtracted, and orientation tags are not applied. One difference: 16
+//! bits of grey become 8 by rounding, where Pillow cuts values off at 255.
 
 use std::io::Cursor;
 
-use image::{ImageReader, Limits};
+use image::{ImageFormat, ImageReader, Limits};
 
-use super::Picture;
+use super::{Picture, jpeg};
 
-/// Width times height of the largest image read: 256 MiB as 8-bit RGBA.
+/// Width times height of the largest image read unless another limit is given: 256 MiB as 8-bit RGBA.
 pub const MAX_PIXELS: u64 = 1 << 26;
-/// What the decoder may allocate: [`MAX_PIXELS`] with four channels of 16 bits.
-const MAX_ALLOC: u64 = MAX_PIXELS * 8;
 
-/// Decodes PNG or JPEG into RGB. The error is for the end of a sentence that names the file.
+/// Decodes JPEG, PNG or WebP into RGB. The error is for the end of a sentence that names the file.
 ///
 /// # Errors
-/// Not an image, cut short, damaged, or more than [`MAX_PIXELS`] pixels.
-pub fn decode(bytes: &[u8]) -> Result<Picture, String> {
-    let reader = || {
-        let mut reader = ImageReader::new(Cursor::new(bytes))
-            .with_guessed_format()
-            .map_err(|e| format!("the image cannot be read: {e}"))?;
-        if reader.format().is_none() {
-            return Err(format!("not a PNG or JPEG image ({} bytes, starting with {})", bytes.len(), start(bytes)));
-        }
-        let mut limits = Limits::default();
-        limits.max_alloc = Some(MAX_ALLOC);
-        reader.limits(limits);
-        Ok(reader)
-    };
-    let (width, height) = reader()?.into_dimensions().map_err(|e| damaged(bytes, &e))?;
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(format!("the image claims {width} x {height} pixels; at most {MAX_PIXELS} in all are read"));
+/// Not an image, cut short, damaged, or more than `max_pixels` pixels.
+pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, String> {
+    if bytes.is_empty() {
+        return Err("is empty: 0 bytes where an image is needed".to_string());
     }
-    let image = reader()?.decode().map_err(|e| damaged(bytes, &e))?.into_rgb8();
+    if jpeg::is_jpeg(bytes) {
+        return jpeg::decode(bytes, max_pixels);
+    }
+    let format = match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Png | ImageFormat::WebP)) => format,
+        _ => {
+            let start = start(bytes);
+            return Err(format!("not a JPEG, PNG or WebP image ({} bytes, starting with {start})", bytes.len()));
+        }
+    };
+    let reader = || {
+        let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+        let mut limits = Limits::default();
+        // Four channels of 16 bits.
+        limits.max_alloc = Some(max_pixels.saturating_mul(8));
+        reader.limits(limits);
+        reader
+    };
+    let (width, height) = reader().into_dimensions().map_err(|e| damaged(bytes, &e))?;
+    within(width, height, max_pixels)?;
+    let image = reader().decode().map_err(|e| damaged(bytes, &e))?.into_rgb8();
     Ok(Picture { width, height, pixels: image.into_raw() })
 }
 
-fn damaged(bytes: &[u8], error: &image::ImageError) -> String {
+/// Refuses too many pixels.
+pub(super) fn within(width: u32, height: u32, max_pixels: u64) -> Result<(), String> {
+    if u64::from(width) * u64::from(height) > max_pixels {
+        return Err(format!(
+            "the image claims {width} x {height} pixels; at most {max_pixels} in all are read: make it smaller, or raise \
+             --max-pixels"
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn damaged(bytes: &[u8], error: &dyn std::fmt::Display) -> String {
     format!("the image does not decode ({} bytes): {error}", bytes.len())
 }
 
@@ -55,7 +72,7 @@ fn start(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA};
+    use image::{DynamicImage, GrayImage, ImageBuffer, Luma, LumaA};
 
     use super::*;
 
@@ -68,14 +85,17 @@ mod tests {
     #[test]
     fn grey_becomes_rgb_by_repetition() {
         let bytes = encoded(GrayImage::from_raw(2, 1, vec![7, 200]).unwrap(), ImageFormat::Png);
-        assert_eq!(decode(&bytes).unwrap(), Picture { width: 2, height: 1, pixels: vec![7, 7, 7, 200, 200, 200] });
+        assert_eq!(
+            decode(&bytes, MAX_PIXELS).unwrap(),
+            Picture { width: 2, height: 1, pixels: vec![7, 7, 7, 200, 200, 200] }
+        );
     }
 
     #[test]
     fn sixteen_bits_become_eight_by_rounding() {
         let values = vec![0_u16, 257, 385, 386, 32_768, 65_535];
         let image: ImageBuffer<Luma<u16>, _> = ImageBuffer::from_raw(6, 1, values.clone()).unwrap();
-        let picture = decode(&encoded(image, ImageFormat::Png)).unwrap();
+        let picture = decode(&encoded(image, ImageFormat::Png), MAX_PIXELS).unwrap();
         for (pixel, value) in picture.pixels.chunks(3).zip(values) {
             assert_eq!(pixel, [(f64::from(value) / 257.0).round() as u8; 3]);
         }
@@ -84,14 +104,14 @@ mod tests {
     #[test]
     fn transparency_is_dropped() {
         let image: ImageBuffer<LumaA<u8>, _> = ImageBuffer::from_raw(1, 1, vec![90, 0]).unwrap();
-        assert_eq!(decode(&encoded(image, ImageFormat::Png)).unwrap().pixels, [90, 90, 90]);
+        assert_eq!(decode(&encoded(image, ImageFormat::Png), MAX_PIXELS).unwrap().pixels, [90, 90, 90]);
     }
 
     #[test]
     fn the_content_decides_about_the_format() {
         let image = GrayImage::from_pixel(8, 8, Luma([128]));
         for format in [ImageFormat::Png, ImageFormat::Jpeg] {
-            let picture = decode(&encoded(image.clone(), format)).unwrap();
+            let picture = decode(&encoded(image.clone(), format), MAX_PIXELS).unwrap();
             assert_eq!((picture.width, picture.height), (8, 8));
         }
     }
@@ -101,14 +121,14 @@ mod tests {
         let bytes = encoded(GrayImage::from_fn(16, 16, |x, y| Luma([(x * 16 + y) as u8])), ImageFormat::Png);
         // The last 12 bytes are the empty end marker.
         for length in 0..bytes.len() - 12 {
-            assert!(decode(&bytes[..length]).is_err(), "{length} of {} bytes", bytes.len());
+            assert!(decode(&bytes[..length], MAX_PIXELS).is_err(), "{length} of {} bytes", bytes.len());
         }
     }
 
     #[test]
     fn text_is_named_as_what_it_is() {
-        let message = decode(b"<!DOCTYPE html><html>").unwrap_err();
-        assert!(message.contains("not a PNG or JPEG") && message.contains("<!DOCTYPE html>"), "{message}");
+        let message = decode(b"<!DOCTYPE html><html>", MAX_PIXELS).unwrap_err();
+        assert!(message.contains("not a JPEG, PNG or WebP") && message.contains("<!DOCTYPE html>"), "{message}");
     }
 
     #[test]
@@ -119,7 +139,7 @@ mod tests {
         bytes[20..24].copy_from_slice(&100_000_u32.to_be_bytes());
         let checksum = crc32(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
-        let message = decode(&bytes).unwrap_err();
+        let message = decode(&bytes, MAX_PIXELS).unwrap_err();
         assert!(message.contains("100000 x 100000"), "{message}");
     }
 

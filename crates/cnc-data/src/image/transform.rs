@@ -1,76 +1,122 @@
-//! Resize, crop and scale, split where chance begins.
+//! Square, resize, crop and scale, split where chance begins.
 //!
-//! Everything before the crop is the same every time an image is seen, so it is done once and kept as bytes, channel by
-//! channel. The crop and the scaling to floats are done for every draw.
+//! Everything before the random part is the same every time an image is seen: where images stay in memory it is done once
+//! and kept as bytes. The crop, the mirror and the scaling to floats are done for every draw.
 
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use rand::{Rng, RngCore};
 
 use super::Picture;
 
 /// What happens to an image between its file and the network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transform {
+    /// First the centre square of the shorter side.
+    pub square: bool,
     /// Bilinear resize to a square of this side, with Pillow's filter (antialiased when shrinking).
     pub resize: Option<u32>,
-    /// Square crop of this side: at a random place in training, in the centre in evaluation.
+    /// Square crop of this side in the centre.
     pub crop: Option<u32>,
+    /// What training shows instead.
+    pub random: RandomView,
+    /// Whether training mirrors every second image.
+    pub flip: bool,
     /// Subtracted from each channel of values in `[0, 1]`.
     pub mean: [f64; 3],
     /// Divides each channel after that.
     pub std: [f64; 3],
 }
 
-/// An image channel by channel: `values[(channel * height + y) * width + x]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Planar {
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    pub(crate) values: Vec<u8>,
+/// The part of an image that training shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RandomView {
+    /// The one of evaluation.
+    None,
+    /// The crop, at a random place.
+    Crop,
+    /// A random part of the decoded image, resized: torchvision's `RandomResizedCrop`.
+    ResizedCrop {
+        /// Smallest and largest share of the area.
+        scale: [f64; 2],
+        /// Smallest and largest width over height.
+        ratio: [f64; 2],
+    },
 }
 
-/// The deterministic part of a [`Transform`], with the buffers it needs again and again: one a thread.
+/// Resizes, with the buffers that this needs again and again: one a thread.
 pub(crate) struct Preparer {
-    side: Option<u32>,
     resizer: Resizer,
+    cropped: Vec<u8>,
 }
 
 impl Preparer {
-    pub(crate) fn new(transform: &Transform) -> Self {
-        Self { side: transform.resize, resizer: Resizer::new() }
+    pub(crate) fn new() -> Self {
+        Self { resizer: Resizer::new(), cropped: Vec::new() }
     }
 
-    /// Resizes, and puts the channels one after the other.
-    pub(crate) fn prepare(&mut self, picture: &Picture) -> Result<Planar, String> {
-        match self.side {
-            Some(side) if (picture.width, picture.height) != (side, side) => {
-                let resized = self.resize(picture, side).map_err(|e| format!("the image cannot be resized: {e}"))?;
-                Ok(planar(side, side, &resized))
+    /// The deterministic part of a transform.
+    pub(crate) fn prepare(&mut self, transform: &Transform, picture: Picture) -> Result<Picture, String> {
+        let whole = picture.window();
+        let window = if transform.square {
+            let side = whole.height.min(whole.width);
+            Window::centre((whole.height, whole.width), (side, side))
+        } else {
+            whole
+        };
+        match transform.resize {
+            None if window == whole => Ok(picture),
+            None => {
+                copy_window(&picture, window, &mut self.cropped);
+                Ok(Picture { width: window.width as u32, height: window.height as u32, pixels: self.cropped.clone() })
             }
-            _ => Ok(planar(picture.width, picture.height, &picture.pixels)),
+            Some(side) => self.resize(picture, window, side),
         }
     }
 
-    fn resize(&mut self, picture: &Picture, side: u32) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-        // Typed images: the untyped ones compile the resizer for every pixel type that there is, here.
-        let source = TypedImageRef::<U8x3>::from_buffer(picture.width, picture.height, &picture.pixels)?;
-        let mut target = TypedImage::<U8x3>::new(side, side);
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        self.resizer.resize_typed(&source, &mut target, &options)?;
-        Ok(target.pixels().iter().flat_map(|pixel| pixel.0).collect())
+    /// A window of a picture as a square.
+    pub(crate) fn resize(&mut self, picture: Picture, window: Window, side: u32) -> Result<Picture, String> {
+        let whole = picture.window();
+        if window == whole && (picture.width, picture.height) == (side, side) {
+            return Ok(picture);
+        }
+        let source = if window == whole {
+            &picture.pixels
+        } else {
+            copy_window(&picture, window, &mut self.cropped);
+            &self.cropped
+        };
+        let mut pixels = vec![0; 3 * (side as usize).pow(2)];
+        resize(&mut self.resizer, source, (window.height, window.width), &mut pixels, side)
+            .map_err(|e| format!("the image cannot be resized: {e}"))?;
+        Ok(Picture { width: side, height: side, pixels })
     }
 }
 
-fn planar(width: u32, height: u32, interleaved: &[u8]) -> Planar {
-    let mut values = Vec::with_capacity(interleaved.len());
-    for channel in 0..3 {
-        values.extend(interleaved.iter().skip(channel).step_by(3));
-    }
-    Planar { width, height, values }
+fn resize(
+    resizer: &mut Resizer,
+    source: &[u8],
+    (height, width): (usize, usize),
+    target: &mut [u8],
+    side: u32,
+) -> Result<(), Box<dyn std::error::Error>> {
+    // Typed images: the untyped ones compile the resizer for every pixel type that there is, here.
+    let source = TypedImageRef::<U8x3>::from_buffer(u32::try_from(width)?, u32::try_from(height)?, source)?;
+    let mut target = TypedImage::<U8x3>::from_buffer(side, side, target)?;
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    resizer.resize_typed(&source, &mut target, &options)?;
+    Ok(())
 }
 
-/// The part of a stored image that the network sees.
+fn copy_window(picture: &Picture, window: Window, into: &mut Vec<u8>) {
+    into.clear();
+    for line in picture.pixels.chunks_exact(3 * picture.width as usize).skip(window.top).take(window.height) {
+        into.extend_from_slice(line.get(3 * window.left..3 * (window.left + window.width)).unwrap_or_default());
+    }
+}
+
+/// A part of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Window {
     pub(crate) top: usize,
@@ -89,30 +135,82 @@ impl Window {
         };
         Self { top: start(outer.0, inner.0), left: start(outer.1, inner.1), height: inner.0, width: inner.1 }
     }
+
+    /// A window of the size of `inner` at a random place.
+    pub(crate) fn random(outer: (usize, usize), inner: (usize, usize), rng: &mut impl RngCore) -> Self {
+        let (height, width) = inner;
+        let top = rng.random_range(0..=outer.0 - height);
+        let left = rng.random_range(0..=outer.1 - width);
+        Self { top, left, height, width }
+    }
+
+    /// The window of torchvision's `RandomResizedCrop`: ten attempts at a share of the area in the range of `scale` and a
+    /// width over height in that of `ratio`, uniform in its logarithm; then the largest centre window in that range.
+    pub(crate) fn random_resized(
+        (height, width): (usize, usize),
+        scale: [f64; 2],
+        ratio: [f64; 2],
+        rng: &mut impl RngCore,
+    ) -> Self {
+        let area = (height * width) as f64;
+        for _ in 0..10 {
+            let target = area * (scale[0] + (scale[1] - scale[0]) * rng.random::<f64>());
+            let logarithms = ratio.map(f64::ln);
+            let aspect = (logarithms[0] + (logarithms[1] - logarithms[0]) * rng.random::<f64>()).exp();
+            let w = (target * aspect).sqrt().round_ties_even() as usize;
+            let h = (target / aspect).sqrt().round_ties_even() as usize;
+            if (1..=width).contains(&w) && (1..=height).contains(&h) {
+                return Self::random((height, width), (h, w), rng);
+            }
+        }
+        let aspect = width as f64 / height as f64;
+        let (h, w) = if aspect < ratio[0] {
+            ((width as f64 / ratio[0]).round_ties_even() as usize, width)
+        } else if aspect > ratio[1] {
+            (height, (height as f64 * ratio[1]).round_ties_even() as usize)
+        } else {
+            (height, width)
+        };
+        let (h, w) = (h.clamp(1, height), w.clamp(1, width));
+        // Here torchvision rounds down.
+        Self { top: (height - h) / 2, left: (width - w) / 2, height: h, width: w }
+    }
 }
 
-/// `value / 255` normalised is `value * scale + shift`, by channel.
-#[derive(Debug, Clone, Copy)]
+/// The floats of every byte, by channel: `(byte / 255 - mean) / std`.
+#[derive(Debug, Clone)]
 pub(crate) struct Normalisation {
-    scale: [f32; 3],
-    shift: [f32; 3],
+    values: Box<[[f32; 256]; 3]>,
 }
 
 impl Normalisation {
     pub(crate) fn new(transform: &Transform) -> Self {
         let Transform { mean, std, .. } = transform;
-        Self {
-            scale: std.map(|std| (1.0 / (255.0 * std)) as f32),
-            shift: [0, 1, 2].map(|channel| (-mean[channel] / std[channel]) as f32),
-        }
+        let scale = std.map(|std| (1.0 / (255.0 * std)) as f32);
+        let shift = [0, 1, 2].map(|channel| (-mean[channel] / std[channel]) as f32);
+        let values = [0, 1, 2]
+            .map(|channel| std::array::from_fn(|byte| f32::from(byte as u8) * scale[channel] + shift[channel]));
+        Self { values: Box::new(values) }
     }
 
-    /// Appends the window of one stored image of `(3, height, width)` as `(3, window.height, window.width)` floats.
-    pub(crate) fn append(&self, stored: &[u8], (height, width): (usize, usize), window: Window, out: &mut Vec<f32>) {
-        for ((plane, scale), shift) in stored.chunks_exact(height * width).zip(self.scale).zip(self.shift) {
-            for line in plane.chunks_exact(width).skip(window.top).take(window.height) {
-                let seen = &line[window.left..window.left + window.width];
-                out.extend(seen.iter().map(|value| f32::from(*value) * scale + shift));
+    /// The window of interleaved pixels `(height, width, 3)` as floats `(3, window.height, window.width)`.
+    pub(crate) fn write(&self, stored: &[u8], width: usize, window: Window, mirrored: bool, out: &mut [f32]) {
+        let [reds, greens, blues] = &*self.values;
+        let plane = window.height * window.width;
+        let (red, rest) = out.split_at_mut(plane);
+        let (green, blue) = rest.split_at_mut(plane);
+        let lines = stored.chunks_exact(3 * width).skip(window.top).take(window.height);
+        let planes = red.chunks_exact_mut(window.width).zip(green.chunks_exact_mut(window.width));
+        let planes = planes.zip(blue.chunks_exact_mut(window.width));
+        for (line, ((red, green), blue)) in lines.zip(planes) {
+            let seen = line.get(3 * window.left..3 * (window.left + window.width)).unwrap_or_default();
+            for (((pixel, red), green), blue) in seen.chunks_exact(3).zip(&mut *red).zip(&mut *green).zip(&mut *blue) {
+                *red = reds[usize::from(pixel[0])];
+                *green = greens[usize::from(pixel[1])];
+                *blue = blues[usize::from(pixel[2])];
+            }
+            if mirrored {
+                [red, green, blue].into_iter().for_each(<[f32]>::reverse);
             }
         }
     }
@@ -121,26 +219,27 @@ impl Normalisation {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rand::SeedableRng;
 
     use super::*;
-    use crate::image::decode::decode;
+    use crate::image::decode::{MAX_PIXELS, decode};
 
     fn symmetric(resize: Option<u32>, crop: Option<u32>) -> Transform {
-        Transform { resize, crop, mean: [0.5; 3], std: [0.5; 3] }
+        let random = RandomView::None;
+        Transform { square: false, resize, crop, random, flip: false, mean: [0.5; 3], std: [0.5; 3] }
     }
 
     #[test]
     fn the_resize_is_pillows_to_a_fraction_of_a_grey_level() {
         let fixture = |name: &str| {
             let path = format!("{}/tests/fixtures/{name}.png", env!("CARGO_MANIFEST_DIR"));
-            decode(&std::fs::read(path).unwrap()).unwrap()
+            decode(&std::fs::read(path).unwrap(), MAX_PIXELS).unwrap()
         };
         for name in ["digit_28x28", "noise_28x28", "noise_53x37", "noise_100x90"] {
-            let resized = Preparer::new(&symmetric(Some(40), None)).prepare(&fixture(name)).unwrap();
-            let pillow = fixture(&format!("{name}_to_40"));
-            let expected = planar(40, 40, &pillow.pixels);
+            let resized = Preparer::new().prepare(&symmetric(Some(40), None), fixture(name)).unwrap();
+            let expected = fixture(&format!("{name}_to_40"));
             let differences: Vec<u8> =
-                resized.values.iter().zip(&expected.values).map(|(ours, theirs)| ours.abs_diff(*theirs)).collect();
+                resized.pixels.iter().zip(&expected.pixels).map(|(ours, theirs)| ours.abs_diff(*theirs)).collect();
             let mean = differences.iter().map(|d| f64::from(*d)).sum::<f64>() / differences.len() as f64;
             assert!(mean < 0.5, "{name}: mean difference {mean}");
             assert!(differences.iter().all(|d| *d <= 3), "{name}: largest difference {:?}", differences.iter().max());
@@ -148,17 +247,16 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_the_right_size_is_not_touched_but_for_its_layout() {
+    fn an_image_of_the_right_size_is_not_touched() {
         let picture = Picture { width: 2, height: 1, pixels: vec![1, 2, 3, 4, 5, 6] };
-        let prepared = Preparer::new(&symmetric(None, None)).prepare(&picture).unwrap();
-        assert_eq!(prepared, Planar { width: 2, height: 1, values: vec![1, 4, 2, 5, 3, 6] });
+        assert_eq!(Preparer::new().prepare(&symmetric(None, None), picture.clone()).unwrap(), picture);
     }
 
     #[test]
     fn half_and_half_scale_bytes_to_minus_one_and_one() {
-        let mut out = Vec::new();
+        let mut out = [0.0; 6];
         let window = Window { top: 0, left: 0, height: 1, width: 2 };
-        Normalisation::new(&symmetric(None, None)).append(&[0, 255, 51, 204, 0, 0], (1, 2), window, &mut out);
+        Normalisation::new(&symmetric(None, None)).write(&[0, 51, 0, 255, 204, 0], 2, window, false, &mut out);
         for (value, expected) in out.iter().zip([-1.0, 1.0, -0.6, 0.6, -1.0, -1.0]) {
             assert!((value - expected).abs() < 1e-6, "{out:?}");
         }
@@ -166,10 +264,11 @@ mod tests {
 
     #[test]
     fn imagenet_statistics_are_applied_by_channel() {
-        let transform = Transform { resize: None, crop: None, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
-        let mut out = Vec::new();
+        let statistics = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+        let transform = Transform { mean: statistics.0, std: statistics.1, ..symmetric(None, None) };
+        let mut out = [0.0; 3];
         let window = Window { top: 0, left: 0, height: 1, width: 1 };
-        Normalisation::new(&transform).append(&[255, 128, 0], (1, 1), window, &mut out);
+        Normalisation::new(&transform).write(&[255, 128, 0], 1, window, false, &mut out);
         // torchvision's ToTensor and Normalize.
         for (value, expected) in out.iter().zip([2.248_908_3, 0.205_182_1, -1.804_444_4]) {
             assert!((value - expected).abs() < 1e-5, "{out:?}");
@@ -184,7 +283,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_square_is_cut_before_the_resize() {
+        let pixels = (0..5 * 2).flat_map(|i| [i as u8; 3]).collect();
+        let transform = Transform { square: true, ..symmetric(None, None) };
+        let prepared = Preparer::new().prepare(&transform, Picture { width: 5, height: 2, pixels }).unwrap();
+        assert_eq!((prepared.width, prepared.height), (2, 2));
+        // 3 free columns: round(1.5) is 2.
+        assert_eq!(prepared.pixels.iter().step_by(3).copied().collect::<Vec<u8>>(), [2, 3, 7, 8]);
+    }
+
     proptest! {
+        #[test]
+        fn a_random_resized_window_stays_inside_and_within_its_ranges(
+            height in 1_usize..400, width in 1_usize..400, seed in any::<u64>()
+        ) {
+            let rng = &mut rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+            let window = Window::random_resized((height, width), [0.3, 0.7], [0.75, 4.0 / 3.0], rng);
+            prop_assert!(window.height >= 1 && window.top + window.height <= height);
+            prop_assert!(window.width >= 1 && window.left + window.width <= width);
+            if height.min(width) > 100 && height.max(width) < 2 * height.min(width) {
+                let share = (window.height * window.width) as f64 / (height * width) as f64;
+                prop_assert!((0.28..0.72).contains(&share), "{}", share);
+            }
+        }
+
         #[test]
         fn the_window_holds_the_values_at_its_coordinates(
             (height, width, window, seed) in (1_usize..9, 1_usize..9).prop_flat_map(|(height, width)| {
@@ -196,14 +319,18 @@ mod tests {
             })
         ) {
             let stored: Vec<u8> = (0..3 * height * width).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect();
-            let mut out = Vec::new();
-            Normalisation::new(&symmetric(None, None)).append(&stored, (height, width), window, &mut out);
-            prop_assert_eq!(out.len(), 3 * window.height * window.width);
+            let size = 3 * window.height * window.width;
+            let (mut out, mut mirrored) = (vec![0.0; size], vec![0.0; size]);
+            let normalisation = Normalisation::new(&symmetric(None, None));
+            normalisation.write(&stored, width, window, false, &mut out);
+            normalisation.write(&stored, width, window, true, &mut mirrored);
             for channel in 0..3 {
                 for y in 0..window.height {
                     for x in 0..window.width {
-                        let byte = stored[(channel * height + window.top + y) * width + window.left + x];
-                        let value = out[(channel * window.height + y) * window.width + x];
+                        let byte = stored[((window.top + y) * width + window.left + x) * 3 + channel];
+                        let line = (channel * window.height + y) * window.width;
+                        let value = out[line + x];
+                        prop_assert_eq!(mirrored[line + window.width - 1 - x], value);
                         prop_assert!((value - (f32::from(byte) / 127.5 - 1.0)).abs() < 1e-6);
                     }
                 }

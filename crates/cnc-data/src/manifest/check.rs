@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
-use super::{Attribute, Colouring, Folder, Labels, Manifest, Origin, Source, SplitName, SplitRule, Splits, raw};
+use super::{
+    Attribute, Colouring, Folder, Input, Join, Labels, Layout, Manifest, Origin, Source, SplitName, SplitRule, Splits,
+    raw,
+};
 use crate::DataError;
 use crate::colour::Correlation;
-use crate::image::transform::Transform;
+use crate::image::transform::{RandomView, Transform};
 use crate::table::Cell;
 
 /// Larger sides are a typing mistake: 4096 x 4096 x 3 bytes are 48 MiB an image.
@@ -50,19 +53,91 @@ impl raw::Manifest {
                 return Err(fault("colour", problem));
             }
         };
+        let layout = Layout {
+            input: input(self.input, "input")?,
+            class,
+            attribute,
+            splits: splits(self.splits, &source)?,
+            join: self.join.map(|join| joined(join, "join")).transpose()?,
+        };
+        layout.check_groups()?;
+        let archive = self.archive.map(|archive| archive.checked(&layout)).transpose()?;
         Ok(Manifest {
             file: file.to_string(),
             folder,
             name: self.name,
             seed: self.seed,
-            splits: splits(self.splits, &source)?,
             source,
-            input: self.input.column,
-            class,
-            attribute,
+            layout,
+            archive,
             transform: transform(&self.transform)?,
         })
     }
+}
+
+impl Layout {
+    /// One expected number for each class with each attribute.
+    fn check_groups(&self) -> Result<(), Fault> {
+        let attributes = match &self.attribute {
+            Attribute::Column(labels) => labels.names.len(),
+            Attribute::None => 1,
+            Attribute::Colour(_) => 0,
+        };
+        let groups = self.class.names.len() * attributes;
+        for split in SplitName::ALL {
+            if let Some(numbers) = &self.splits.rule(split).groups
+                && numbers.len() != groups
+            {
+                let problem = format!("{} numbers for {groups} groups: one for each is needed", numbers.len());
+                return Err(fault(format!("splits.{split}.groups"), problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl raw::Archive {
+    /// Names and expected numbers are those of the manifest's own layout.
+    fn checked(self, own: &Layout) -> Result<Layout, Fault> {
+        let named = |raw: raw::Column, names: &[String], section: &str| {
+            labels(raw::Labels { column: raw.column, names: names.to_vec(), values: raw.values }, section)
+        };
+        let attribute = match (&own.attribute, self.attribute) {
+            (Attribute::Column(own), Some(column)) => {
+                Attribute::Column(named(column, &own.names, "archive.attribute")?)
+            }
+            (Attribute::Column(_), None) => return Err(fault("archive.attribute", "is missing: [attribute] is there")),
+            (_, Some(_)) => return Err(fault("archive.attribute", "has no names: there is no [attribute]")),
+            (made, None) => made.clone(),
+        };
+        let mut splits = splits(self.splits, &Source::Beside)?;
+        for (rule, own) in splits.rules.iter_mut().zip(&own.splits.rules) {
+            rule.rows = rule.rows.or(own.rows);
+            rule.groups = rule.groups.take().or_else(|| own.groups.clone());
+        }
+        Ok(Layout {
+            input: input(self.input, "archive.input")?,
+            class: named(self.class, &own.class.names, "archive.class")?,
+            attribute,
+            splits,
+            join: self.join.map(|join| joined(join, "archive.join")).transpose()?,
+        })
+    }
+}
+
+fn input(raw: raw::Input, section: &str) -> Result<Input, Fault> {
+    if let Some(folder) = &raw.folder {
+        inside(&format!("{section}.folder"), folder)?;
+    }
+    Ok(Input { column: raw.column, folder: raw.folder })
+}
+
+fn joined(raw: raw::Join, section: &str) -> Result<Join, Fault> {
+    inside(&format!("{section}.file"), &raw.file)?;
+    if let Some(columns) = &raw.columns {
+        unique_names(columns, &format!("{section}.columns"))?;
+    }
+    Ok(Join { file: raw.file, columns: raw.columns })
 }
 
 fn name(name: &str) -> Result<(), Fault> {
@@ -74,17 +149,21 @@ fn name(name: &str) -> Result<(), Fault> {
 }
 
 fn hub(source: raw::Source) -> Result<Source, Fault> {
-    let parts: Vec<&str> = source.hub.split('/').collect();
-    let is_part = |part: &&str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
-    if parts.len() != 2 || !parts.iter().all(is_part) {
+    if !is_repository(&source.hub) {
         return Err(fault("source.hub", format!("{:?} is not the name of a repository: `owner/name`", source.hub)));
     }
     inside("source.revision", &source.revision)?;
     Ok(Source::Hub { repository: source.hub, revision: source.revision })
+}
+
+/// Whether a text is `owner/name`.
+pub(super) fn is_repository(text: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    text.split_once('/').is_some_and(|(owner, name)| is_part(owner) && is_part(name))
 }
 
 /// Refuses a path that leaves the folder it is meant to be in.
@@ -266,7 +345,7 @@ fn rule(raw: raw::Split, split: SplitName, by_column: bool) -> Result<SplitRule,
             return Err(fault(key, problem));
         }
     };
-    Ok(SplitRule { from, rows: raw.rows })
+    Ok(SplitRule { from, rows: raw.rows, groups: raw.groups })
 }
 
 fn transform(raw: &raw::Transform) -> Result<Transform, Fault> {
@@ -288,5 +367,45 @@ fn transform(raw: &raw::Transform) -> Result<Transform, Fault> {
     if !std.iter().all(|std| std.is_finite() && *std > 0.0) {
         return Err(fault("transform.std", "must be three numbers greater than 0"));
     }
-    Ok(Transform { resize: raw.resize, crop: raw.crop, mean, std })
+    let random = random_view(raw)?;
+    Ok(Transform {
+        square: raw.square.unwrap_or(false),
+        resize: raw.resize,
+        crop: raw.crop,
+        random,
+        flip: raw.flip.unwrap_or(false),
+        mean,
+        std,
+    })
+}
+
+fn random_view(raw: &raw::Transform) -> Result<RandomView, Fault> {
+    if !matches!(raw.augment, Some(raw::Augment::ResizedCrop)) && (raw.scale.is_some() || raw.ratio.is_some()) {
+        let problem = "`scale` and `ratio` belong to augment = \"resized-crop\"";
+        return Err(fault("transform", problem));
+    }
+    match raw.augment {
+        None | Some(raw::Augment::Crop) if raw.crop.is_some() => Ok(RandomView::Crop),
+        None | Some(raw::Augment::None) => Ok(RandomView::None),
+        Some(raw::Augment::Crop) => Err(fault("transform.augment", "\"crop\" needs the size of the `crop`")),
+        Some(raw::Augment::ResizedCrop) => {
+            if raw.crop.or(raw.resize).is_none() {
+                return Err(fault("transform.augment", "\"resized-crop\" needs a size: `resize` or `crop`"));
+            }
+            // torchvision's defaults of RandomResizedCrop.
+            let scale = raw.scale.unwrap_or([0.08, 1.0]);
+            let ratio = raw.ratio.unwrap_or([0.75, 4.0 / 3.0]);
+            let ordered = |[low, high]: [f64; 2]| low > 0.0 && low <= high && high.is_finite();
+            if !ordered(scale) || scale.iter().any(|share| *share > 1.0) {
+                return Err(fault(
+                    "transform.scale",
+                    "must be two shares of the area, between 0 and 1, the smaller first",
+                ));
+            }
+            if !ordered(ratio) {
+                return Err(fault("transform.ratio", "must be two positive numbers, the smaller first"));
+            }
+            Ok(RandomView::ResizedCrop { scale, ratio })
+        }
+    }
 }

@@ -17,8 +17,21 @@ pub(super) struct Manifest {
     pub(super) attribute: Option<Labels>,
     pub(super) colour: Option<Colour>,
     pub(super) splits: Splits,
+    pub(super) join: Option<Join>,
     #[serde(default)]
     pub(super) transform: Transform,
+    pub(super) archive: Option<Archive>,
+}
+
+/// The same data in another layout, for a folder that the user names.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Archive {
+    pub(super) input: Input,
+    pub(super) class: Column,
+    pub(super) attribute: Option<Column>,
+    pub(super) splits: Splits,
+    pub(super) join: Option<Join>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,6 +51,7 @@ pub(super) struct Source {
 #[serde(deny_unknown_fields)]
 pub(super) struct Input {
     pub(super) column: String,
+    pub(super) folder: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -47,6 +61,22 @@ pub(super) struct Labels {
     pub(super) names: Vec<String>,
     /// For each name a cell or a list of cells.
     pub(super) values: Option<Vec<toml::Value>>,
+}
+
+/// A column whose names stand elsewhere.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Column {
+    pub(super) column: String,
+    pub(super) values: Option<Vec<toml::Value>>,
+}
+
+/// A table with further columns of the same rows.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Join {
+    pub(super) file: String,
+    pub(super) columns: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,13 +108,28 @@ pub(super) struct Split {
     pub(super) of: Option<SplitName>,
     pub(super) fraction: Option<f64>,
     pub(super) rows: Option<usize>,
+    pub(super) groups: Option<Vec<usize>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Transform {
+    pub(super) square: Option<bool>,
     pub(super) resize: Option<u32>,
     pub(super) crop: Option<u32>,
+    pub(super) augment: Option<Augment>,
+    pub(super) scale: Option<[f64; 2]>,
+    pub(super) ratio: Option<[f64; 2]>,
+    pub(super) flip: Option<bool>,
     pub(super) mean: Option<[f64; 3]>,
     pub(super) std: Option<[f64; 3]>,
+}
+
+/// What training draws.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Augment {
+    None,
+    Crop,
+    ResizedCrop,
 }

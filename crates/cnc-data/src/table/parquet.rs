@@ -17,8 +17,10 @@ use super::guarded::guarded;
 use super::{Cell, DataFile, Location};
 use crate::DataError;
 
-/// Rows decoded at a time.
+/// Values read at a time.
 const BATCH_ROWS: usize = 1024;
+/// Images read at a time: some MB.
+const BATCH_IMAGES: usize = 64;
 
 /// A parquet file whose footer was read and understood.
 pub struct ParquetFile {
@@ -55,6 +57,14 @@ impl ParquetFile {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.file.name
+    }
+
+    /// Where the file is, if it is not part of the program.
+    pub(crate) fn path(&self) -> Option<&std::path::Path> {
+        match &self.file.location {
+            Location::Disk(path) => Some(path),
+            Location::Embedded(_) => None,
+        }
     }
 
     /// Number of rows.
@@ -224,7 +234,7 @@ impl ParquetFile {
     ) -> Result<Vec<Option<Cell>>, DataError> {
         let mut cells = Vec::new();
         loop {
-            let values = self.some(&mut reader, column)?;
+            let values = self.some(&mut reader, column, BATCH_ROWS)?;
             if values.is_empty() {
                 return Ok(cells);
             }
@@ -240,9 +250,10 @@ impl ParquetFile {
         &self,
         reader: &mut ColumnReaderImpl<T>,
         column: &ColumnDescriptor,
+        count: usize,
     ) -> Result<Vec<Option<T::T>>, DataError> {
         let (mut levels, mut values) = (Vec::new(), Vec::new());
-        let read = guarded(|| reader.read_records(BATCH_ROWS, Some(&mut levels), None, &mut values));
+        let read = guarded(|| reader.read_records(count, Some(&mut levels), None, &mut values));
         let (rows, _, _) = read.map_err(|e| self.damaged(&e))?.map_err(|e| self.damaged(&e))?;
         let mut values = values.into_iter();
         if column.max_def_level() == 0 {
@@ -305,7 +316,7 @@ impl<'a> Images<'a> {
     fn read(&mut self) -> Result<Option<ImageRows<'a>>, DataError> {
         loop {
             if let Some(reader) = &mut self.reader {
-                let encoded = self.file.some(reader, self.file.describe(self.leaf)?)?;
+                let encoded = self.file.some(reader, self.file.describe(self.leaf)?, BATCH_IMAGES)?;
                 if !encoded.is_empty() {
                     let rows = ImageRows { file: self.file, column: self.column.clone(), first: self.next, encoded };
                     self.next += rows.len();
@@ -368,6 +379,11 @@ impl ImageRows<'_> {
             Some(Some(encoded)) => Ok(encoded.data()),
             _ => Err(self.error(i, "is null; every row needs the bytes of an image".to_string())),
         }
+    }
+
+    /// The bytes of image `i` of these rows; none of them for a null.
+    pub(crate) fn bytes_or_null(&self, i: usize) -> &[u8] {
+        self.encoded.get(i).and_then(Option::as_ref).map_or(&[], ByteArray::data)
     }
 
     /// An error about image `i` of these rows.

@@ -3,7 +3,7 @@
 use cnc_data::{Augment, Dataset, HubCache, Inputs, Manifest, OpenOptions, builtin};
 
 fn digits(limit: Option<usize>) -> Dataset {
-    let options = OpenOptions { limit, seed: 0, hub: HubCache::new("no/such/cache") };
+    let options = OpenOptions { limit, hub: HubCache::new("no/such/cache"), ..OpenOptions::default() };
     Dataset::open(&Manifest::open("digits").unwrap(), &options).unwrap()
 }
 
@@ -97,7 +97,7 @@ fn a_path_that_leads_nowhere_is_named() {
 
 #[test]
 fn data_that_are_not_on_this_machine_are_answered_with_the_command_that_brings_them() {
-    let options = OpenOptions { limit: None, seed: 0, hub: HubCache::new("no/such/cache") };
+    let options = OpenOptions { hub: HubCache::new("no/such/cache"), ..OpenOptions::default() };
     let message = Dataset::open(&Manifest::open("cmnist").unwrap(), &options).unwrap_err().to_string();
     assert!(message.contains("mnist/train-00000-of-00001.parquet of ylecun/mnist"), "{message}");
     assert!(message.ends_with("    cargo xtask fetch cmnist"), "{message}");

@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let device = device::open(&arguments.device)?;
     let manifest = open_manifest(&config.dataset)?;
     let dataset =
-        Dataset::open(&manifest, &OpenOptions { limit: config.limit, seed: config.seed, hub: HubCache::from_env() })?;
+        Dataset::open(&manifest, &OpenOptions { limit: config.limit, seed: config.seed, ..OpenOptions::default() })?;
     let model = cnc_models::build(&config.model, dataset.classes.len(), config.seed, &device)?;
     model.parameters().read(&file("model.safetensors"))?;
     let split = match arguments.split {

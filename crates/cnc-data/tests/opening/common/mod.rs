@@ -75,7 +75,7 @@ impl Folder {
     }
 
     pub fn open_limited(&self, limit: Option<usize>) -> Result<Dataset, DataError> {
-        let options = OpenOptions { limit, seed: 0, hub: HubCache::new(self.path("cache")) };
+        let options = OpenOptions { limit, hub: HubCache::new(self.path("cache")), ..OpenOptions::default() };
         Dataset::open(&Manifest::open(self.folder.path().to_str().unwrap())?, &options)
     }
 

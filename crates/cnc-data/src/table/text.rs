@@ -1,0 +1,377 @@
+//! Tables written as text: CSV (RFC 4180), values between tabs, and lists between spaces.
+//!
+//! The first line with names decides: with a comma in it the file is CSV, with a tab it is values between tabs, else values
+//! are separated by any number of spaces. A byte-order mark, either line ending and quoted values with commas, quotes
+//! and line breaks in them are understood. Two habits of published lists are too: a first line that holds nothing but
+//! the number of rows, and a header without a name for its first column.
+//!
+//! Rows count from 0, as pandas counts them.
+
+use std::collections::HashMap;
+
+use csv::ByteRecord;
+
+use super::{Cell, DataFile, Location};
+use crate::DataError;
+
+/// Fields of a row that a message shows.
+const SHOWN: usize = 8;
+
+/// A text table; the columns asked for are in memory.
+#[derive(Debug)]
+pub struct TextTable {
+    file: DataFile,
+    names: Vec<String>,
+    columns: HashMap<String, Vec<Cell>>,
+    rows: usize,
+}
+
+/// What a text table leaves to those who know it.
+#[derive(Debug, Clone, Copy)]
+pub struct TextForm<'a> {
+    /// The name of the first column, where the header has none for it.
+    pub first: &'a str,
+    /// The names of all columns, where there is no header.
+    pub names: Option<&'a [String]>,
+}
+
+impl TextTable {
+    /// Reads the columns of `wanted` that the table has.
+    ///
+    /// # Errors
+    /// The file is missing, is not UTF-8 text, names a wanted column twice, or has a row that is shorter or longer than
+    /// its header, or another number of rows than its first line says.
+    pub fn open(file: DataFile, wanted: &[&str], form: TextForm<'_>) -> Result<Self, DataError> {
+        let owned;
+        let bytes: &[u8] = match &file.location {
+            Location::Embedded(bytes) => bytes,
+            Location::Disk(path) => {
+                owned = std::fs::read(path).map_err(|e| DataError::File {
+                    file: file.name.clone(),
+                    problem: format!("cannot be opened ({e}); {}", file.remedy),
+                })?;
+                &owned
+            }
+        };
+        let body = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let (count, body) = leading_count(body);
+        let mut lines = Lines::new(body);
+        let mut table = Self { file, names: Vec::new(), columns: HashMap::new(), rows: 0 };
+        let Some(first) = lines.next().transpose().map_err(|e| table.error(e))? else {
+            return Err(table.error("is empty: a header and rows are needed".to_string()));
+        };
+        let header = table.texts(&first, &"the header")?;
+        let (names, pending) = match form.names {
+            Some(names) if header != names => (names.to_vec(), Some(first)),
+            _ => {
+                let second = lines.next().transpose().map_err(|e| table.error(e))?;
+                let unnamed = second.as_ref().is_some_and(|row| row.len() == header.len() + 1);
+                (named(header, form.first, unnamed), second)
+            }
+        };
+        table.names = names;
+        let places = table.places(wanted)?;
+        let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); places.len()];
+        for record in pending.into_iter().map(Ok).chain(lines) {
+            let record = record.map_err(|e| table.error(e))?;
+            let row = table.rows;
+            let texts = table.texts(&record, &format_args!("row {row}"))?;
+            if texts.len() != table.names.len() {
+                return Err(table.wrong_length(row, &texts));
+            }
+            for ((name, place), column) in places.iter().zip(&mut columns) {
+                let text = texts.get(*place).map_or("", String::as_str).trim();
+                if text.is_empty() {
+                    return Err(table.row_error(row, name, "is empty; every row needs a value here".to_string()));
+                }
+                column.push(Cell::from_text(text));
+            }
+            table.rows += 1;
+        }
+        if let Some(count) = count
+            && count != table.rows
+        {
+            let problem = format!("says in its first line that it has {count} rows, but has {}", table.rows);
+            return Err(table.error(format!("{problem}; {}", table.file.remedy)));
+        }
+        table.columns = places.into_iter().map(|(name, _)| name).zip(columns).collect();
+        Ok(table)
+    }
+
+    /// What messages call the file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.file.name
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether the table has a column of this name.
+    #[must_use]
+    pub fn has(&self, column: &str) -> bool {
+        self.names.iter().any(|name| name == column)
+    }
+
+    /// All cells of a column that was asked for.
+    ///
+    /// # Errors
+    /// No such column.
+    pub fn cells(&self, column: &str) -> Result<&[Cell], DataError> {
+        self.columns.get(column).map(Vec::as_slice).ok_or_else(|| {
+            let names = self.names.iter().take(50).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let hint =
+                if self.names.len() == 1 { ": are its values separated by something else than commas?" } else { "" };
+            self.error(format!("has no column `{column}`; it has {names}{hint}"))
+        })
+    }
+
+    /// An error about one cell.
+    pub(crate) fn row_error(&self, row: usize, column: &str, problem: String) -> DataError {
+        DataError::Row { file: self.file.name.clone(), row, column: column.to_string(), problem }
+    }
+
+    fn error(&self, problem: String) -> DataError {
+        DataError::File { file: self.file.name.clone(), problem }
+    }
+
+    /// The fields of a record, `what` of the file.
+    fn texts(&self, record: &ByteRecord, what: &dyn std::fmt::Display) -> Result<Vec<String>, DataError> {
+        let text = |field: &[u8]| String::from_utf8(field.to_vec());
+        record.iter().map(text).collect::<Result<_, _>>().map_err(|e| {
+            let start = record.position().map_or(0, csv::Position::byte);
+            let line = record.position().map_or(0, csv::Position::line);
+            self.error(format!(
+                "{what} is not UTF-8 text (in the record that starts at byte {start}, line {line}: {:?}); convert the file \
+                 to UTF-8, for example with iconv -f latin1 -t utf-8",
+                e.as_bytes().escape_ascii().to_string()
+            ))
+        })
+    }
+
+    /// Where the wanted columns are, as far as they are here.
+    fn places(&self, wanted: &[&str]) -> Result<Vec<(String, usize)>, DataError> {
+        let mut places: Vec<(String, usize)> = Vec::new();
+        for column in wanted {
+            let mut found = self.names.iter().enumerate().filter(|(_, name)| name == column).map(|(place, _)| place);
+            let Some(place) = found.next() else { continue };
+            if found.next().is_some() {
+                return Err(self.error(format!("has two columns `{column}`; rename or remove one of them")));
+            }
+            if !places.iter().any(|(name, _)| name == column) {
+                places.push(((*column).to_string(), place));
+            }
+        }
+        Ok(places)
+    }
+
+    fn wrong_length(&self, row: usize, texts: &[String]) -> DataError {
+        let start: Vec<&str> = texts.iter().take(SHOWN).map(String::as_str).collect();
+        let more = if texts.len() > SHOWN { " ..." } else { "" };
+        let missing = match self.names.get(texts.len()) {
+            Some(column) => format!("`{column}` and what follows is missing"),
+            None => "a comma inside a value needs quotes around the value".to_string(),
+        };
+        self.error(format!(
+            "row {row} has {} values where the header has {}: {missing} (the row: {}{more})",
+            texts.len(),
+            self.names.len(),
+            start.join(" | ")
+        ))
+    }
+}
+
+/// The names of a header; `first` where it has none for its first column.
+fn named(mut header: Vec<String>, first: &str, unnamed: bool) -> Vec<String> {
+    header.iter_mut().for_each(|name| *name = name.trim().to_string());
+    if header.iter().any(|name| name == first) {
+        return header;
+    }
+    if unnamed {
+        header.insert(0, first.to_string());
+    } else if header.first().is_some_and(String::is_empty) {
+        header.splice(..1, [first.to_string()]);
+    }
+    header
+}
+
+/// A first line that is one whole number, and what comes after it.
+fn leading_count(body: &[u8]) -> (Option<usize>, &[u8]) {
+    let end = body.iter().position(|byte| *byte == b'\n').unwrap_or(body.len());
+    let line = body.get(..end).unwrap_or_default().trim_ascii();
+    let rest = body.get(end + 1..).unwrap_or_default();
+    let count = std::str::from_utf8(line).ok().and_then(|line| line.parse().ok());
+    match count {
+        Some(count) if !rest.trim_ascii().is_empty() => (Some(count), rest),
+        _ => (None, body),
+    }
+}
+
+/// The records of a text, without empty lines.
+enum Lines<'a> {
+    Separated(csv::ByteRecordsIntoIter<&'a [u8]>),
+    Spaced { rest: &'a [u8], line: u64, byte: u64 },
+}
+
+impl<'a> Lines<'a> {
+    fn new(body: &'a [u8]) -> Self {
+        let start = body.trim_ascii_start();
+        let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let separator = [b',', b'\t'].into_iter().find(|separator| line.contains(separator));
+        match separator {
+            None => Self::Spaced { rest: body, line: 0, byte: 0 },
+            Some(separator) => {
+                let mut reader = csv::ReaderBuilder::new();
+                reader.has_headers(false).flexible(true).delimiter(separator);
+                Self::Separated(reader.from_reader(body).into_byte_records())
+            }
+        }
+    }
+}
+
+impl Iterator for Lines<'_> {
+    type Item = Result<ByteRecord, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Separated(records) => {
+                Some(records.next()?.map_err(|e| format!("is not CSV as RFC 4180 has it: {e}")))
+            }
+            Self::Spaced { rest, line, byte } => loop {
+                if rest.is_empty() {
+                    return None;
+                }
+                let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
+                let (text, after) = rest.split_at(end);
+                let mut at = csv::Position::new();
+                *line += 1;
+                at.set_line(*line).set_byte(*byte);
+                *byte += end as u64;
+                *rest = after;
+                let fields = text.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
+                let mut record = ByteRecord::from_iter(fields);
+                if !record.is_empty() {
+                    record.set_position(Some(at));
+                    return Some(Ok(record));
+                }
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(text: impl AsRef<[u8]>, wanted: &[&str]) -> Result<TextTable, DataError> {
+        let bytes: &'static [u8] = Box::leak(text.as_ref().to_vec().into_boxed_slice());
+        let file =
+            DataFile { name: "list".into(), location: Location::Embedded(bytes), remedy: "copy it again".into() };
+        TextTable::open(file, wanted, TextForm { first: "image", names: None })
+    }
+
+    fn column(table: &TextTable, name: &str) -> Vec<String> {
+        table.cells(name).unwrap().iter().map(Cell::text).collect()
+    }
+
+    fn refusal(text: impl AsRef<[u8]>) -> String {
+        open(text, &["image", "y"]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn byte_order_mark_line_endings_and_quotes_change_nothing() {
+        let forms = [
+            "image,y\na.jpg,1\nb c.jpg,0\n",
+            "\u{feff}image,y\r\na.jpg,1\r\nb c.jpg,0",
+            "\u{feff}\"image\",\"y\"\n\"a.jpg\",\"1\"\n\n\"b c.jpg\",0\n",
+            "image\ty\na.jpg\t1\nb c.jpg\t0\n",
+        ];
+        for form in forms {
+            let table = open(form, &["image", "y"]).unwrap();
+            assert_eq!(column(&table, "image"), ["a.jpg", "b c.jpg"], "{form:?}");
+            assert_eq!(table.cells("y").unwrap(), [Cell::Integer(1), Cell::Integer(0)]);
+        }
+    }
+
+    #[test]
+    fn line_breaks_commas_and_quotes_inside_quotes_are_part_of_one_value() {
+        let table = open("image,text,y\n7.png,\"He said \"\"no\"\",\nthen left, ok\",1\n", &["text", "y"]).unwrap();
+        assert_eq!(column(&table, "text"), ["He said \"no\",\nthen left, ok"]);
+        assert_eq!(table.rows(), 1);
+    }
+
+    #[test]
+    fn a_published_list_is_read_with_or_without_its_count_and_the_name_of_its_first_column() {
+        let rows = "000001.jpg -1  1\n000002.jpg  1 -1\n";
+        for head in ["2\ny Male\n", "y Male\n", "2\r\nimage y Male \n"] {
+            let table = open(format!("{head}{rows}"), &["image", "y", "Male"]).unwrap();
+            assert_eq!(column(&table, "image"), ["000001.jpg", "000002.jpg"], "{head:?}");
+            assert_eq!(table.cells("Male").unwrap(), [Cell::Integer(1), Cell::Integer(-1)]);
+        }
+        let message = refusal(format!("3\ny Male\n{rows}"));
+        assert!(message.contains("3 rows, but has 2"), "{message}");
+    }
+
+    #[test]
+    fn names_given_for_a_list_without_a_header_do_not_hide_a_header() {
+        let names = ["image".to_string(), "part".to_string()];
+        for text in ["a.jpg 0\nb.jpg 2\n", "image,part\na.jpg,0\nb.jpg,2\n", "a.jpg,0\nb.jpg,2\n"] {
+            let file = DataFile {
+                name: "list".into(),
+                location: Location::Embedded(Box::leak(text.as_bytes().to_vec().into_boxed_slice())),
+                remedy: String::new(),
+            };
+            let form = TextForm { first: "image", names: Some(&names) };
+            let table = TextTable::open(file, &["image", "part"], form).unwrap();
+            assert_eq!(table.cells("part").unwrap(), [Cell::Integer(0), Cell::Integer(2)], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_or_long_row_is_named_with_what_it_lacks() {
+        let message = refusal("image,place,y\na.jpg,0,1\nb.jpg,0\n");
+        assert!(message.contains("row 1 has 2 values where the header has 3: `y`"), "{message}");
+        let message = refusal("image,y\na,b.jpg,0\n");
+        assert!(message.contains("row 0 has 3 values"), "{message}");
+        let message = refusal("image,y\na.jpg,0\nb,c.jpg,0\n");
+        assert!(message.contains("row 1 has 3 values") && message.contains("needs quotes"), "{message}");
+    }
+
+    #[test]
+    fn a_doubled_column_is_an_error_only_where_it_is_needed() {
+        assert!(refusal("image,y,y\na.jpg,0,1\n").contains("two columns `y`"));
+        open("image,y,x,x\na.jpg,0,1,1\n", &["image", "y"]).unwrap();
+    }
+
+    #[test]
+    fn a_missing_column_is_answered_with_those_that_exist() {
+        let table = open("image;y\na.jpg;1\n", &["image", "y"]).unwrap();
+        let message = table.cells("y").unwrap_err().to_string();
+        assert!(message.contains("no column `y`") && message.contains("image;y"), "{message}");
+        assert!(message.contains("something else than commas"), "{message}");
+    }
+
+    #[test]
+    fn latin_1_is_named_with_its_row_and_place() {
+        let message = refusal(b"image,y\na.jpg,1\ncaf\xe9.jpg,0\n");
+        assert!(message.contains("row 1 is not UTF-8") && message.contains("byte 16, line 3"), "{message}");
+        assert!(message.contains("iconv"), "{message}");
+    }
+
+    #[test]
+    fn an_empty_value_is_named_and_words_for_nothing_stay_words() {
+        assert!(refusal("image,y\na.jpg,0\nb.jpg,\n").contains("row 1: column `y`: is empty"));
+        let table = open("image,y\nnull,NA\n", &["image", "y"]).unwrap();
+        assert_eq!((column(&table, "image"), column(&table, "y")), (vec!["null".into()], vec!["NA".into()]));
+    }
+
+    #[test]
+    fn an_empty_file_is_called_empty() {
+        for text in ["", "\u{feff}", "\n\n"] {
+            assert!(refusal(text).contains("is empty"), "{text:?}");
+        }
+    }
+}
