@@ -4,6 +4,7 @@ pub mod accumulation;
 pub mod averaging;
 pub mod checkpoint;
 pub mod cli;
+pub mod data;
 pub mod device;
 pub mod error;
 pub mod evaluate;

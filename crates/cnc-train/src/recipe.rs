@@ -23,14 +23,18 @@ impl Recipe {
     /// # Errors
     /// When the text is not TOML, or something else than tables of methods and the name of the model stands at its top.
     pub fn parse(origin: &str, text: &str) -> Result<Self, UsageError> {
-        let table: Table = text.parse().map_err(|e| UsageError(format!("{origin}: not a TOML file: {e}")))?;
+        let mut table: Table = text.parse().map_err(|e| UsageError(format!("{origin}: not a TOML file: {e}")))?;
         for (key, value) in &table {
-            if key == "model" && !value.is_str() || key != "model" && !value.is_table() {
+            let is_name = matches!(key.as_str(), "model" | "weights");
+            if is_name && !value.is_str() || !is_name && !value.is_table() {
                 return Err(UsageError(format!(
-                    "{origin}: `{key}`: expected `model = \"name\"` and one table a method, like `[erm]`"
+                    "{origin}: `{key}`: expected `model = \"name\"`, `weights = \"owner/name\"` and one table a method, \
+                     like `[erm]`"
                 )));
             }
         }
+        // Which file the weights are in is for those who know the hub.
+        table.remove("weights");
         Ok(Self { origin: origin.to_owned(), table })
     }
 

@@ -26,6 +26,9 @@ pub struct Results {
     pub threads: usize,
     /// `--limit`, where one was given: figures of a cut-down run must not look like those of a whole one.
     pub limit: Option<usize>,
+    /// Rows that were left out because their images cannot be read.
+    #[serde(default)]
+    pub skipped_rows: u64,
     /// Wall clock of all stages and evaluations in seconds.
     pub duration_s: f64,
     /// Which group labels were used, and what for.

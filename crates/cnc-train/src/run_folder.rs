@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::checkpoint::Checkpoints;
+use crate::data::DataSettings;
 use crate::error::UsageError;
 use crate::log::{Log, LogLengths};
 use crate::results::Results;
@@ -38,6 +39,9 @@ pub struct RunConfig {
     /// Weights that the models start from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub init: Option<PathBuf>,
+    /// Where the data are, and what of them is accepted.
+    #[serde(skip_serializing_if = "DataSettings::is_default", default)]
+    pub data: DataSettings,
     /// The method's settings.
     pub settings: Table,
 }

@@ -53,8 +53,7 @@ impl Shards {
             Which::Celeba => "flwrlabs/celeba/img_align+identity+attr",
         });
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-        let mut counts = [0; 3];
-        rows.iter().filter_map(|row| counts.get_mut(split_number(row.split))).for_each(|count| *count += 1);
+        let counts = [0, 1, 2].map(|split| rows.iter().filter(|row| split_number(row.split) == split).count());
         Ok(Self { which, folder, counts, open: BTreeMap::new() })
     }
 

@@ -103,7 +103,7 @@ impl Opener<'_> {
         }
         let first = self.first_image(rows)?;
         let (height, width) = (first.height as usize, first.width as usize);
-        let pixels = std::mem::take(&mut rows.splits).map(|rows| {
+        let pixels = rows.splits.clone().map(|rows| {
             Pixels::OnDemand(Box::new(OnDemand {
                 images: Arc::clone(&images),
                 rows,

@@ -60,7 +60,7 @@ impl Table {
         match self {
             Self::Parquet(file) => file.cells(column),
             Self::Text(joined) => match &joined.other {
-                Some((other, rows)) if !joined.table.has(column) => {
+                Some((other, rows)) if other.has(column) && !joined.table.has(column) => {
                     let cells = other.cells(column)?;
                     Ok(rows.iter().filter_map(|row| cells.get(*row).cloned()).collect())
                 }

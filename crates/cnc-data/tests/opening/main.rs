@@ -6,4 +6,6 @@ mod bad_manifests;
 mod bad_tables;
 mod built_in;
 mod folders;
+mod image_folders;
+mod layouts;
 mod loading;

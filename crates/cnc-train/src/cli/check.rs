@@ -6,9 +6,11 @@ use std::hash::{Hash, Hasher};
 
 use anyhow::Result;
 use clap::Args;
-use cnc_data::{Dataset, HubCache, OpenOptions, Split, SplitName};
+use cnc_data::{DataError, Dataset, Split, SplitName};
+use rayon::prelude::*;
 
 use super::open_manifest;
+use crate::data::DataSettings;
 
 /// Below this many samples, the accuracy of a group has an interval of more than 40 points.
 const FEW: usize = 20;
@@ -20,22 +22,27 @@ const LISTED: usize = 6;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   cnc-train check digits
-  cnc-train check my-data/dataset.toml")]
+  cnc-train check my-data/dataset.toml
+  cnc-train check celeba --data img/celeba --skip-unreadable")]
 pub(super) struct Arguments {
     /// Name of a built-in dataset, or path of a manifest.
     dataset: String,
     /// Seed of splits and colours, where the manifest leaves them to the run.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    data: DataSettings,
 }
 
 /// Open the dataset, which reads and decodes every row, and print what is in it.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let manifest = open_manifest(&arguments.dataset)?;
-    let dataset =
-        Dataset::open(&manifest, &OpenOptions { limit: None, seed: arguments.seed, hub: HubCache::from_env() })?;
+    let dataset = arguments.data.open(manifest, None, arguments.seed)?;
     let splits = [&*dataset.train, &*dataset.validation, &*dataset.test];
     println!("{}: every row was read and decoded", dataset.name);
+    for skipped in &dataset.skipped {
+        println!("left out of {}: {}", skipped.split, skipped.problem);
+    }
     println!("\n{:<24} {:>10} {:>10} {:>10}", "rows", "train", "validation", "test");
     let row =
         |name: &str, counts: [usize; 3]| println!("{name:<24} {:>10} {:>10} {:>10}", counts[0], counts[1], counts[2]);
@@ -107,10 +114,14 @@ fn duplicates(splits: &[&Split; 3]) -> Result<Vec<String>> {
     let mut first_seen: HashMap<u64, (&Split, u32)> = HashMap::new();
     for split in splits {
         let (mut across, mut example) = (0_usize, None);
-        for row in 0..split.len() as u32 {
+        let hash = |row| {
             let mut hasher = DefaultHasher::new();
             split.picture(row)?.pixels.hash(&mut hasher);
-            let (earlier, earlier_row) = *first_seen.entry(hasher.finish()).or_insert((split, row));
+            Ok(hasher.finish())
+        };
+        let hashes: Vec<Result<u64, DataError>> = (0..split.len() as u32).into_par_iter().map(hash).collect();
+        for (row, hash) in (0..).zip(hashes) {
+            let (earlier, earlier_row) = *first_seen.entry(hash?).or_insert((split, row));
             if earlier.name() != split.name() {
                 across += 1;
                 example.get_or_insert((earlier.name(), earlier_row, row));

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
-use cnc_data::{Dataset, HubCache, OpenOptions};
 
 use super::open_manifest;
 use crate::evaluate::{View, predict, summarise};
@@ -49,8 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         toml::from_str(&text).map_err(|e| anyhow!("{}: {}", path.display(), e.to_string().trim()))?;
     let device = device::open(&arguments.device)?;
     let manifest = open_manifest(&config.dataset)?;
-    let dataset =
-        Dataset::open(&manifest, &OpenOptions { limit: config.limit, seed: config.seed, ..OpenOptions::default() })?;
+    let dataset = config.data.open(manifest, config.limit, config.seed)?;
     let model = cnc_models::build(&config.model, dataset.classes.len(), config.seed, &device)?;
     model.parameters().read(&file("model.safetensors"))?;
     let split = match arguments.split {

@@ -8,12 +8,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use cnc_data::{Dataset, HubCache, Manifest, OpenOptions};
+use cnc_data::{Dataset, HubCache, Manifest};
 use cnc_nn::files::write_atomically;
 use toml::Table;
 
 use super::check::few_samples;
 use super::open_manifest;
+use crate::data::DataSettings;
 use crate::error::{UsageError, did_you_mean};
 use crate::methods::{MethodInfo, find};
 use crate::recipe::{Recipe, parse_assignment};
@@ -25,6 +26,9 @@ use crate::seeds::Seeds;
 use crate::selection::Selection;
 use crate::story::{StageView, Story, TrainingView};
 use crate::{device, story, table};
+
+/// The file of a model repository that has its weights.
+const WEIGHTS: &str = "model.safetensors";
 
 /// What to train, and where to put it.
 #[derive(Debug, Args)]
@@ -65,6 +69,8 @@ pub(super) struct Arguments {
     /// The first N samples of each split only, for a smoke run.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    #[command(flatten)]
+    data: DataSettings,
 }
 
 /// A configuration file: what a run's `config.toml` holds, or a part of it.
@@ -85,6 +91,8 @@ struct ConfigFile {
     limit: Option<usize>,
     init: Option<PathBuf>,
     #[serde(default)]
+    data: DataSettings,
+    #[serde(default)]
     settings: Table,
 }
 
@@ -97,8 +105,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let (config, info, manifest) = configure(arguments)?;
     let method = (info.build)(&config.settings)?;
     let device = device::open(&config.device)?;
-    let hub = HubCache::from_env();
-    let dataset = Dataset::open(&manifest, &OpenOptions { limit: config.limit, seed: config.seed, hub })?;
+    let dataset = config.data.open(manifest, config.limit, config.seed)?;
     describe(&config, &dataset);
     let path = arguments.out.clone().unwrap_or_else(|| default_folder(&dataset.name, &config));
     let folder = RunFolder::open(&path, &config, arguments.resume)?;
@@ -170,6 +177,10 @@ fn configure(arguments: &Arguments) -> Result<(RunConfig, &'static MethodInfo, M
             UsageError(format!("unknown model `{model}`{hint}\n  models: {}", cnc_models::names().join(", "))).into()
         );
     }
+    let init = match arguments.init.clone().or(file.init) {
+        None if recipe.model().is_ok_and(|name| name == model) => recipe_weights(&manifest)?,
+        given => given,
+    };
     let opened = device::open(arguments.device.as_deref().or(file.device.as_deref()).unwrap_or("auto"))?;
     let config = RunConfig {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -181,10 +192,27 @@ fn configure(arguments: &Arguments) -> Result<(RunConfig, &'static MethodInfo, M
         threads: rayon::current_num_threads(),
         select: arguments.select.or(file.select).unwrap_or(Selection::WorstGroup),
         limit: arguments.limit.or(file.limit),
-        init: arguments.init.clone().or(file.init),
+        init,
+        data: arguments.data.clone().or(file.data).absolute()?,
         settings: recipe.settings(info.name, &given)?,
     };
     Ok((config, info, manifest))
+}
+
+/// The weights that the dataset's recipe names, where they are on this machine.
+fn recipe_weights(manifest: &Manifest) -> Result<Option<PathBuf>> {
+    let Some(repository) = manifest.weights()? else { return Ok(None) };
+    match HubCache::from_env().find_in(&repository, WEIGHTS) {
+        Ok(path) => Ok(Some(path)),
+        Err(problem) => {
+            let name = repository.name;
+            eprintln!(
+                "warning: the recipe starts from the weights of {name}, which are not on this machine ({problem}): fetch \
+                 them with\n    cargo xtask fetch {name}"
+            );
+            Ok(None)
+        }
+    }
 }
 
 fn read_config(path: &Path) -> Result<ConfigFile> {
@@ -220,6 +248,10 @@ fn describe(config: &RunConfig, dataset: &Dataset) {
         "method {}, model {}, seed {}, device {} (f32), {} threads",
         config.method, config.model, config.seed, config.device, config.threads
     );
+    match &config.init {
+        Some(path) => eprintln!("starting from the weights in {}", path.display()),
+        None => eprintln!("starting from scratch: weights are drawn from the seed"),
+    }
     for warning in few_samples(dataset) {
         eprintln!("warning: {warning}");
     }
@@ -258,6 +290,7 @@ fn results(
         device: config.device.clone(),
         threads: config.threads,
         limit: config.limit,
+        skipped_rows: run.dataset.skipped.len() as u64,
         duration_s: start.elapsed().as_secs_f64().max(of_stages),
         label_budget: info.label_budget(config.select).to_owned(),
         selection_rule: config.select.rule().to_owned(),

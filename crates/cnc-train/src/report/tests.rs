@@ -141,6 +141,7 @@ fn two_stages() -> RunRecord {
             device: "cpu".into(),
             threads: 2,
             limit: None,
+            skipped_rows: 0,
             duration_s: 61.0,
             label_budget: "validation, for selection".into(),
             selection_rule: "best worst group on validation".into(),

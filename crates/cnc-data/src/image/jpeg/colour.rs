@@ -49,7 +49,7 @@ impl Plane<'_> {
             }
             (1, 2) => {
                 let (near, far) = self.neighbours(y);
-                let bias = if y % 2 == 0 { 1 } else { 2 };
+                let bias = if y.is_multiple_of(2) { 1 } else { 2 };
                 out.clear();
                 let samples = near.iter().zip(far);
                 out.extend(samples.map(|(near, far)| ((3 * i32::from(*near) + i32::from(*far) + bias) >> 2) as u8));
