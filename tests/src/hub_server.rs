@@ -212,6 +212,9 @@ impl Host {
 
     fn answer(&self, stream: &mut TcpStream, request: &Request) -> std::io::Result<()> {
         let target = request.target.split('?').next().unwrap_or_default();
+        if !self.is_storage && target.starts_with(&format!("/api{}/revision/", self.repository)) {
+            return self.list(stream);
+        }
         let Some(rest) = target.strip_prefix(&self.repository) else {
             let code = "X-Error-Code: RepoNotFound\r\n";
             return send(stream, "404 Not Found", code, b"");
@@ -237,6 +240,15 @@ impl Host {
             return self.answer_as_hub(stream, request, path, &bytes, is_large);
         }
         self.send_file(stream, request, path, &bytes, "", has_body)
+    }
+
+    /// The files of the repository, as the hub's interface for programs lists them.
+    fn list(&self, stream: &mut TcpStream) -> std::io::Result<()> {
+        let state = self.state.lock().expect("no test panics here");
+        let files: Vec<_> = state.files.keys().map(|path| serde_json::json!({ "rfilename": path })).collect();
+        drop(state);
+        let body = serde_json::json!({ "sha": COMMIT, "siblings": files }).to_string();
+        send(stream, "200 OK", "Content-Type: application/json; charset=utf-8\r\n", body.as_bytes())
     }
 
     fn answer_as_hub(

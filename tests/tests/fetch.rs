@@ -541,3 +541,42 @@ fn a_full_disk_is_named_with_the_space_that_the_file_takes() {
     fetch.run(&[MODEL]).fails(1, &["the disk is full", "400010 more bytes"]);
     fetch.has_not(WEIGHTS);
 }
+
+#[test]
+fn a_pattern_brings_all_files_that_the_hub_lists_for_it() {
+    let data = b"PAR1 rows PAR1";
+    let name = |number: u32| format!("data/train-{number:05}-of-00002.parquet");
+    let hub = HubServer::start("datasets/owner/name")
+        .with_large(&name(0), data)
+        .with_large(&name(1), data)
+        .with_small("data/readme.txt", b"text")
+        .with_large("b.parquet", data);
+    let fetch = Fetch::from(&hub);
+    dataset(&fetch, COMMIT, "{parts,data}/train-*.parquet", "b.parquet");
+    fetch.run(&["dataset.toml"]).success();
+    let snapshot = fetch.bench.file(&format!("home/hub/datasets--owner--name/snapshots/{COMMIT}"));
+    assert!((0..2).all(|number| snapshot.join(name(number)).exists()));
+    assert!(!snapshot.join("data/readme.txt").exists(), "it was not asked for");
+    // What is here is not asked for again, not even its name.
+    let before = hub.requests().len();
+    fetch.run(&["dataset.toml"]).success();
+    assert_eq!(hub.requests().len(), before);
+    // A part that is gone is seen, and brought again.
+    fs::remove_file(snapshot.join(name(0))).unwrap();
+    fetch.run(&["dataset.toml"]).success();
+    assert!(snapshot.join(name(0)).exists());
+}
+
+#[test]
+fn a_part_that_the_hub_does_not_have_is_named() {
+    let data = b"PAR1 rows PAR1";
+    let hub = HubServer::start("datasets/owner/name")
+        .with_large("train-00000-of-00003.parquet", data)
+        .with_large("train-00002-of-00003.parquet", data)
+        .with_large("b.parquet", data);
+    let fetch = Fetch::from(&hub);
+    dataset(&fetch, COMMIT, "train-*.parquet", "b.parquet");
+    fetch.run(&["dataset.toml"]).fails(1, &["train-00000-of-00003.parquet", "missing: 1"]);
+    dataset(&fetch, COMMIT, "other-*.parquet", "b.parquet");
+    fetch.run(&["dataset.toml"]).fails(1, &["has no file other-*.parquet"]);
+}
