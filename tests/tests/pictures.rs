@@ -8,7 +8,11 @@ use cnc_tests::{Outcome, Workbench, binary};
 /// `cargo xtask` with these arguments, in the workbench and with its cache.
 fn xtask(bench: &Workbench, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(binary("xtask"));
-    command.args(arguments).current_dir(bench.path()).env("HF_HOME", bench.file("hub-cache")).env_remove("HF_HUB_CACHE");
+    command
+        .args(arguments)
+        .current_dir(bench.path())
+        .env("HF_HOME", bench.file("hub-cache"))
+        .env_remove("HF_HUB_CACHE");
     Outcome::of(command.output().unwrap())
 }
 
@@ -45,7 +49,8 @@ fn a_model_is_the_same_to_the_bit_whichever_layout_it_was_trained_from() {
     for (section, column) in [("class", "label"), ("attribute", "place")] {
         table[section].as_table_mut().unwrap().insert("column".into(), column.into());
     }
-    let file = |split: &str| toml::Table::from_iter([("files".to_string(), vec![format!("data/{split}-*.parquet")].into())]);
+    let file =
+        |split: &str| toml::Table::from_iter([("files".to_string(), vec![format!("data/{split}-*.parquet")].into())]);
     let splits = ["train", "validation", "test"].map(|split| (split.to_string(), file(split).into()));
     table.insert("splits".into(), toml::Table::from_iter(splits).into());
     fs::write(bench.file("birds/datasets/grodino/waterbirds/dataset.toml"), table.to_string()).unwrap();

@@ -72,8 +72,7 @@ fn decoding(files: &[PathBuf]) -> Result<(), Box<dyn std::error::Error>> {
 
 fn loading(folder: &Path, files: &[PathBuf]) -> Result<(), Box<dyn std::error::Error>> {
     let table = tempfile::tempdir()?;
-    let names: Vec<String> =
-        files.iter().filter_map(|path| path.file_name()?.to_str()).map(str::to_string).collect();
+    let names: Vec<String> = files.iter().filter_map(|path| path.file_name()?.to_str()).map(str::to_string).collect();
     // All rows train; so that they are not kept in memory, as those of a large dataset are not, the transform draws
     // resized crops in training, and the loader is asked for the view of evaluation.
     let mut rows = "file,y,split\n".to_string();
@@ -103,10 +102,8 @@ fn loading(folder: &Path, files: &[PathBuf]) -> Result<(), Box<dyn std::error::E
     for epoch in 0..EPOCHS {
         let mut order: Vec<u32> = (0..names.len() as u32).collect();
         order.shuffle(&mut ChaCha8Rng::seed_from_u64(epoch));
-        let draws: Vec<Draw<()>> = order
-            .chunks(BATCH)
-            .map(|rows| Draw { rows: rows.to_vec(), augment: Augment::None, tag: () })
-            .collect();
+        let draws: Vec<Draw<()>> =
+            order.chunks(BATCH).map(|rows| Draw { rows: rows.to_vec(), augment: Augment::None, tag: () }).collect();
         let start = Instant::now();
         let mut seen = 0;
         for item in prefetch(Arc::clone(&dataset.train), draws.into_iter(), 3) {

@@ -107,10 +107,10 @@ impl Canvas {
 
 /// Smooth noise between 0 and 1 that is another one for another seed.
 pub fn noise(p: At, seed: u32) -> f32 {
-    let (x, y) = (p.x.floor(), p.y.floor());
+    // Points are not negative: this rounds down, and faster than `floor` without the instruction for it.
+    let (x, y) = (p.x as u32 as f32, p.y as u32 as f32);
     let corner = |dx: f32, dy: f32| {
-        let mut hash =
-            ((x + dx) as i32 as u32).wrapping_mul(0x9e37_79b9) ^ ((y + dy) as i32 as u32).wrapping_mul(0x85eb_ca6b);
+        let mut hash = ((x + dx) as u32).wrapping_mul(0x9e37_79b9) ^ ((y + dy) as u32).wrapping_mul(0x85eb_ca6b);
         hash = (hash ^ seed).wrapping_mul(0xc2b2_ae35);
         hash = (hash ^ (hash >> 15)).wrapping_mul(0x27d4_eb2f);
         (hash >> 8) as f32 / (1 << 24) as f32

@@ -85,7 +85,7 @@ pub fn run(which: Which, out: &Path, amount: &Amount) -> Result<()> {
     }
     let manifest = Manifest::open(which.name())?;
     let rows = plan::rows(&manifest, which == Which::Waterbirds, amount)?;
-    let mut archive = Archive::create(which, out)?;
+    let mut archive = Archive::create(which, out, rows.len())?;
     let mut shards = Shards::new(which, out, &rows)?;
     let progress = ProgressBar::new(rows.len() as u64);
     let (width, height) = which.size(amount.side);
@@ -157,7 +157,7 @@ struct Archive {
 }
 
 impl Archive {
-    fn create(which: Which, out: &Path) -> Result<Self> {
+    fn create(which: Which, out: &Path, rows: usize) -> Result<Self> {
         let list = |name: &str| -> Result<_> {
             let path = out.join(name);
             Ok(BufWriter::new(File::create(&path).with_context(|| format!("creating {}", path.display()))?))
@@ -169,8 +169,11 @@ impl Archive {
                 (out.join("img_align_celeba"), lists)
             }
         };
-        if let (Which::Waterbirds, Some(list)) = (which, lists.first_mut()) {
-            writeln!(list, "img_id,img_filename,y,split,place,place_filename")?;
+        if let Some(list) = lists.first_mut() {
+            match which {
+                Which::Waterbirds => writeln!(list, "img_id,img_filename,y,split,place,place_filename")?,
+                Which::Celeba => writeln!(list, "{rows}\n{}", ATTRIBUTES.trim())?,
+            }
         }
         Ok(Self { which, pictures, lists })
     }
