@@ -553,17 +553,17 @@ fn a_pattern_brings_all_files_that_the_hub_lists_for_it() {
         .with_large("b.parquet", data);
     let fetch = Fetch::from(&hub);
     dataset(&fetch, COMMIT, "{parts,data}/train-*.parquet", "b.parquet");
-    fetch.run(&["dataset.toml"]).success();
+    fetch.run(&["sample.toml"]).success();
     let snapshot = fetch.bench.file(&format!("home/hub/datasets--owner--name/snapshots/{COMMIT}"));
     assert!((0..2).all(|number| snapshot.join(name(number)).exists()));
     assert!(!snapshot.join("data/readme.txt").exists(), "it was not asked for");
     // What is here is not asked for again, not even its name.
     let before = hub.requests().len();
-    fetch.run(&["dataset.toml"]).success();
+    fetch.run(&["sample.toml"]).success();
     assert_eq!(hub.requests().len(), before);
     // A part that is gone is seen, and brought again.
     fs::remove_file(snapshot.join(name(0))).unwrap();
-    fetch.run(&["dataset.toml"]).success();
+    fetch.run(&["sample.toml"]).success();
     assert!(snapshot.join(name(0)).exists());
 }
 
@@ -576,7 +576,7 @@ fn a_part_that_the_hub_does_not_have_is_named() {
         .with_large("b.parquet", data);
     let fetch = Fetch::from(&hub);
     dataset(&fetch, COMMIT, "train-*.parquet", "b.parquet");
-    fetch.run(&["dataset.toml"]).fails(1, &["train-00000-of-00003.parquet", "missing: 1"]);
+    fetch.run(&["sample.toml"]).fails(1, &["train-00000-of-00003.parquet", "missing: 1"]);
     dataset(&fetch, COMMIT, "other-*.parquet", "b.parquet");
-    fetch.run(&["dataset.toml"]).fails(1, &["has no file other-*.parquet"]);
+    fetch.run(&["sample.toml"]).fails(1, &["has no file other-*.parquet"]);
 }
