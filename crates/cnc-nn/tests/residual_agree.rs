@@ -83,6 +83,15 @@ fn stages(blocks: &[Block]) -> Vec<&Stage> {
     blocks.iter().flat_map(|block| block.branch.iter().chain(&block.shortcut)).collect()
 }
 
+/// With gradients and without.
+fn assert_blocks_agree(x: &Tensor, blocks: &[Block]) {
+    let stages = stages(blocks);
+    let ours = run(x, &stages, |x| residual::residual(x, blocks));
+    assert_agreement(&ours, &run(x, &stages, |x| residual::composed(x, blocks)));
+    let untracked = no_grad(|| residual::residual(x, blocks)).unwrap().0;
+    assert_agreement(&[untracked], &ours[..1]);
+}
+
 proptest! {
     #![proptest_config(config(40))]
 
@@ -94,12 +103,7 @@ proptest! {
         prop_assume!(stored || batch * height.div_ceil(stride) * width.div_ceil(stride) > 12);
         let generator = &mut ChaCha8Rng::seed_from_u64(seed);
         let blocks = [bottleneck(generator, stored, stride, [inputs, middle, outputs])];
-        let x = draw(&[batch, height, width, inputs], 1.0, generator);
-        let stages = stages(&blocks);
-        let ours = run(&x, &stages, |x| residual::residual(x, &blocks));
-        assert_agreement(&ours, &run(&x, &stages, |x| residual::composed(x, &blocks)));
-        let untracked = no_grad(|| residual::residual(&x, &blocks)).unwrap().0;
-        assert_agreement(&[untracked], &ours[..1]);
+        assert_blocks_agree(&draw(&[batch, height, width, inputs], 1.0, generator), &blocks);
     }
 
     #[test]
@@ -113,12 +117,7 @@ proptest! {
             Block { branch: (0..count).map(|_| stage(shape, stored, generator)).collect(), shortcut: None }
         };
         let blocks = [block(count), block(4 - count)];
-        let x = draw(&[batch, height, width, channels], 1.0, generator);
-        let stages = stages(&blocks);
-        let ours = run(&x, &stages, |x| residual::residual(x, &blocks));
-        assert_agreement(&ours, &run(&x, &stages, |x| residual::composed(x, &blocks)));
-        let untracked = no_grad(|| residual::residual(&x, &blocks)).unwrap().0;
-        assert_agreement(&[untracked], &ours[..1]);
+        assert_blocks_agree(&draw(&[batch, height, width, channels], 1.0, generator), &blocks);
     }
 
     #[test]

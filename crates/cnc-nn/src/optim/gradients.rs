@@ -134,10 +134,12 @@ impl Gradients {
             return Err(Error::MissingGradients { names: vec![name.to_owned()] });
         };
         let sum = (gradient + addend)?;
-        for tensor in self.tensors.values_mut() {
-            *tensor = tensor.affine(f64::from(self.scale), 0.0)?;
+        if self.scale != 1.0 {
+            for tensor in self.tensors.values_mut() {
+                *tensor = tensor.affine(f64::from(self.scale), 0.0)?;
+            }
+            self.scale = 1.0;
         }
-        self.scale = 1.0;
         self.tensors.insert(name.to_owned(), sum);
         Ok(())
     }

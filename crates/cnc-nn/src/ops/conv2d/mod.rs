@@ -65,6 +65,29 @@ pub fn composed(
     }
 }
 
+/// Height and width of the result of a convolution.
+///
+/// # Errors
+/// A stride or kernel of 0, or a kernel that does not fit into the padded image.
+pub(super) fn out_size(
+    op: &'static str,
+    [height, width]: [usize; 2],
+    [kernel_height, kernel_width]: [usize; 2],
+    stride: usize,
+    padding: usize,
+) -> Result<[usize; 2], OpError> {
+    for (option, value) in [("stride", stride), ("kernel", kernel_height), ("kernel", kernel_width)] {
+        if value == 0 {
+            return Err(OpError::Zero { op, option });
+        }
+    }
+    let (height, width) = (height + 2 * padding, width + 2 * padding);
+    if kernel_height > height || kernel_width > width {
+        return Err(OpError::KernelTooLarge { op, kernel_height, kernel_width, height, width });
+    }
+    Ok([(height - kernel_height) / stride + 1, (width - kernel_width) / stride + 1])
+}
+
 /// The checked sizes of one convolution.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Geometry {
@@ -102,21 +125,7 @@ impl Geometry {
             return Err(OpError::Channels { op, input: inputs, weight: weight_inputs });
         }
         super::check_bias(op, bias, outputs)?;
-        for (option, value) in [("stride", stride), ("kernel", kernel_height), ("kernel", kernel_width)] {
-            if value == 0 {
-                return Err(OpError::Zero { op, option });
-            }
-        }
-        let (padded_height, padded_width) = (height + 2 * padding, width + 2 * padding);
-        if kernel_height > padded_height || kernel_width > padded_width {
-            return Err(OpError::KernelTooLarge {
-                op,
-                kernel_height,
-                kernel_width,
-                height: padded_height,
-                width: padded_width,
-            });
-        }
+        let [out_height, out_width] = out_size(op, [height, width], [kernel_height, kernel_width], stride, padding)?;
         Ok(Self {
             batch,
             inputs,
@@ -127,8 +136,8 @@ impl Geometry {
             kernel_width,
             stride,
             padding,
-            out_height: (padded_height - kernel_height) / stride + 1,
-            out_width: (padded_width - kernel_width) / stride + 1,
+            out_height,
+            out_width,
         })
     }
 }

@@ -225,9 +225,16 @@ impl Spread {
         Self { count: 0.0, mean: vec![0.0; channels], squares: vec![0.0; channels] }
     }
 
+    /// The spread of all values of which `parts` are the spreads, merged in their order.
+    pub fn of(channels: usize, parts: &[Self]) -> Self {
+        let mut spread = Self::zeros(channels);
+        parts.iter().for_each(|part| spread.merge(part));
+        spread
+    }
+
     /// Takes further values in (Chan et al. 1979, "Updating formulae and a pairwise algorithm for computing sample
     /// variances").
-    pub fn merge(&mut self, other: &Self) {
+    fn merge(&mut self, other: &Self) {
         let count = self.count + other.count;
         if other.count == 0.0 {
             return;

@@ -183,25 +183,14 @@ impl Stage {
         if inputs != weight_inputs {
             return Err(OpError::Channels { op: OP, input: inputs, weight: weight_inputs });
         }
-        for (option, value) in [("stride", self.stride), ("kernel", kernel), ("kernel", kernel_width)] {
-            if value == 0 {
-                return Err(OpError::Zero { op: OP, option });
-            }
-        }
-        let padding = kernel / 2;
-        let (padded_height, padded_width) = (height + 2 * padding, width + 2 * padding);
-        if kernel > padded_height || kernel_width > padded_width {
-            let (kernel_height, height, width) = (kernel, padded_height, padded_width);
-            return Err(OpError::KernelTooLarge { op: OP, kernel_height, kernel_width, height, width });
-        }
+        let [out_height, out_width] =
+            conv2d::out_size(OP, [height, width], [kernel, kernel_width], self.stride, kernel / 2)?;
         let mut tensors = vec![x, &self.weight, &self.scale, &self.shift];
         if let Statistics::Stored { mean, variance } = &self.statistics {
             tensors.extend([mean, variance]);
         }
         super::check_by_channel(OP, outputs, &tensors[2..])?;
         let conv = Conv { batch, height, width, inputs, outputs, kernel, stride: self.stride };
-        let after = |padded: usize, kernel: usize| (padded - kernel) / self.stride + 1;
-        let (out_height, out_width) = (after(padded_height, kernel), after(padded_width, kernel_width));
         if matches!(self.statistics, Statistics::Batch) {
             super::several_values(OP, batch * out_height * out_width, x)?;
         }
@@ -230,7 +219,7 @@ impl Stage {
 fn channels_first(x: &Tensor) -> Result<Tensor, OpError> {
     if x.rank() != 4 {
         let expected = "(batch, height, width, channels)";
-        return Err(OpError::Rank { op: "residual", argument: "x", expected, shape: x.dims().to_vec() });
+        return Err(OpError::Rank { op: OP, argument: "x", expected, shape: x.dims().to_vec() });
     }
     Ok(x.permute((0, 3, 1, 2))?.contiguous()?)
 }

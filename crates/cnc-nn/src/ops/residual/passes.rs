@@ -135,9 +135,7 @@ pub(super) fn forward(conv: Conv, source: Source, weight: &[f32], epilogue: Epil
         spread
     };
     let spreads: Vec<Spread> = lanes.into_par_iter().zip(parts).map_init(Vec::new, work).collect();
-    let mut spread = Spread::zeros(conv.outputs);
-    spreads.iter().for_each(|other| spread.merge(other));
-    (y, spread)
+    (y, Spread::of(conv.outputs, &spreads))
 }
 
 /// The gradient of a convolution's result: [`Normalised`] of these.
@@ -181,6 +179,17 @@ pub(super) enum InputGradient<'a> {
     Into(&'a mut [f32], Destination),
     /// It is masked by the activation that the source applies, which has this mean before it, and written to these values.
     Masked(&'a mut [f32], &'a [f32]),
+}
+
+impl<'a> InputGradient<'a> {
+    /// Where it goes, whether what is there stays, and the mean of the activation that masks it.
+    pub fn parts(self) -> (Option<&'a mut [f32]>, Destination, Option<&'a [f32]>) {
+        match self {
+            Self::Unwanted => (None, Destination::Overwrite, None),
+            Self::Into(dx, destination) => (Some(dx), destination, None),
+            Self::Masked(dx, mean) => (Some(dx), Destination::Overwrite, Some(mean)),
+        }
+    }
 }
 
 /// The weights for one class of input pixels: those that leave the same rests when their places are divided by the stride.
@@ -290,11 +299,7 @@ pub(super) fn backward(
     let starts: Vec<usize> = lanes.iter().map(|lane| conv.input_line(lane.start) * line_len).collect();
     let ends = starts.iter().skip(1).copied().chain(std::iter::once(conv.input_len()));
     let lengths: Vec<usize> = ends.zip(&starts).map(|(end, start)| end - start).collect();
-    let (dx, destination, mean) = match input {
-        InputGradient::Unwanted => (None, Destination::Overwrite, None),
-        InputGradient::Into(dx, destination) => (Some(dx), destination, None),
-        InputGradient::Masked(dx, mean) => (Some(dx), Destination::Overwrite, Some(mean)),
-    };
+    let (dx, destination, mean) = input.parts();
     let classes = if dx.is_some() { classes(conv, weight) } else { Vec::new() };
     let parts: Vec<Option<&mut [f32]>> = match dx {
         Some(dx) => split(dx, lengths.into_iter()).into_iter().map(Some).collect(),

@@ -466,9 +466,7 @@ pub(super) fn forward(conv: Conv, source: Source, weight: &[f32], epilogue: Epil
         spread
     };
     let spreads = convolve(Tiles::of(conv), [conv.inputs, conv.outputs], &source, &weights, &mut y, after);
-    let mut spread = Spread::zeros(conv.outputs);
-    spreads.iter().for_each(|other| spread.merge(other));
-    (y, spread)
+    (y, Spread::of(conv.outputs, &spreads))
 }
 
 /// As [`passes::backward`](super::passes::backward).
@@ -480,13 +478,9 @@ pub(super) fn backward(
     input: InputGradient,
 ) -> (Option<Vec<f32>>, Sums) {
     let Weighting { weight, wanted } = weighting;
-    let (dx, mean) = match input {
-        InputGradient::Unwanted => (None, None),
-        InputGradient::Into(dx, destination) => (Some((dx, destination)), None),
-        InputGradient::Masked(dx, mean) => (Some((dx, Destination::Overwrite)), Some(mean)),
-    };
+    let (dx, destination, mean) = input.parts();
     let mut sums = Sums::zeros(conv.inputs);
-    if let Some((dx, destination)) = dx {
+    if let Some(dx) = dx {
         // The gradient of the input is a convolution with the kernels turned round.
         let kernel =
             |output: usize, input: usize| std::array::from_fn(|i| weight[(output * conv.inputs + input) * 9 + 8 - i]);
