@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use cnc_data::HubCache;
-use cnc_data::patterns::{find, is_pattern, missing_shards, select};
+use cnc_data::patterns::{find, is_pattern, missing_shards, select, told_missing_shards};
 
 use crate::connection::{Connection, Failure, Patience};
 use crate::repository::{Wanted, WantedFile, is_inside};
@@ -60,13 +60,8 @@ pub fn expand(mut wanted: Wanted, cache: &HubCache, ask: Ask<'_>, again: bool) -
 fn found(wanted: &Wanted, pattern: &str, names: Vec<String>, place: &dyn Fn() -> String) -> Result<Vec<String>> {
     let given = &wanted.given;
     ensure!(!names.is_empty(), "{given}: {} has no file {pattern}", place());
-    if let Some((example, missing)) = missing_shards(&names) {
-        let missing: Vec<String> = missing.iter().map(u32::to_string).collect();
-        bail!(
-            "{given}: {}: of the parts that {example} belongs to, these are missing: {}",
-            place(),
-            missing.join(", ")
-        );
+    if let Some(problem) = told_missing_shards(&names) {
+        bail!("{given}: {}: {problem}", place());
     }
     Ok(names)
 }

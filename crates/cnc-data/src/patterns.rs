@@ -74,6 +74,14 @@ pub fn missing_shards(files: &[String]) -> Option<(String, Vec<u32>)> {
     (!missing.is_empty()).then(|| (example.clone(), missing))
 }
 
+/// The same for the end of a message.
+#[must_use]
+pub fn told_missing_shards(files: &[String]) -> Option<String> {
+    let (example, missing) = missing_shards(files)?;
+    let missing: Vec<String> = missing.iter().map(u32::to_string).collect();
+    Some(format!("of the parts that {example} belongs to, these are missing: {}", missing.join(", ")))
+}
+
 /// `00001-of-00019` in a name.
 fn shard(file: &str) -> Option<(u32, u32)> {
     let (before, after) = file.rsplit_once("-of-")?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Folder, HubFile, Input, Manifest, Origin, Source, SplitRule};
 use crate::DataError;
 use crate::hub::{HubCache, HubRepository};
-use crate::patterns::{find, is_pattern, missing_shards};
+use crate::patterns::{find, is_pattern, told_missing_shards};
 use crate::table::{DataFile, Location};
 
 impl Manifest {
@@ -136,11 +136,8 @@ impl Manifest {
         if files.is_empty() {
             return Err(format!("{} has no such file", folder.display()));
         }
-        match missing_shards(&files) {
-            Some((example, missing)) => {
-                let missing: Vec<String> = missing.iter().map(u32::to_string).collect();
-                Err(format!("of the parts that {example} belongs to, these are missing: {}", missing.join(", ")))
-            }
+        match told_missing_shards(&files) {
+            Some(problem) => Err(problem),
             None => Ok(files),
         }
     }
