@@ -63,9 +63,9 @@ enum Chore {
     /// DIR itself has the authors' files, for `cnc-train DATASET --data DIR`, and a dataset.toml for `cnc-train
     /// DIR/dataset.toml`; DIR/datasets has the hub's, for `cargo xtask fetch DATASET --from DIR`. Groups have their real
     /// proportions. With the built-in dataset, other numbers than the real ones need --allow-count-mismatch.
-    #[command(after_help = "Examples:\n  cargo xtask synth waterbirds --out /tmp/birds --size 1000\n  \
-                            cargo xtask synth waterbirds --out /tmp/small --full --side 64 --seed 1\n  \
-                            cargo xtask synth celeba --out /tmp/faces --full")]
+    #[command(after_help = "Examples:\n  cargo xtask synth waterbirds --out birds --size 1000\n  \
+                            cargo xtask synth waterbirds --out small --full --side 64 --seed 1\n  \
+                            cargo xtask synth celeba --out faces --full")]
     Synth {
         /// The dataset.
         dataset: synth::Which,
