@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use cnc_tests::traces::{Traces, check_whole, unfinished};
 use cnc_tests::{Outcome, Workbench};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 const RUN: &[&str] = &[
     "digits",
@@ -84,32 +86,20 @@ fn a_signal_saves_the_run_and_says_how_to_go_on() {
     assert_same(&bench, &expected);
 }
 
-/// Numbers between 0 and 1 that look random and are the same each time: splitmix64.
-struct Moments(u64);
-
-impl Moments {
-    fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) as f64 / u64::MAX as f64
-    }
-}
-
 /// Every third run is killed while it writes a file: as soon as an unfinished one is seen after a random moment. The
 /// others are killed at a random moment. `CNC_KILLS` is how many runs there are, `CNC_SEED` chooses the moments.
 #[test]
 #[ignore = "takes minutes: cargo test --release -p cnc-tests --test resume -- --ignored --nocapture"]
 fn runs_killed_at_fifty_random_moments_end_in_the_same_bits() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let (kills, mut moments) = (number("CNC_KILLS").unwrap_or(50), Moments(number("CNC_SEED").unwrap_or(0)));
+    let (kills, mut moments) =
+        (number("CNC_KILLS").unwrap_or(50), ChaCha8Rng::seed_from_u64(number("CNC_SEED").unwrap_or(0)));
     let (expected, whole) = uninterrupted();
     let (mut stages, mut while_saving) = ([0, 0, 0], 0);
     for kill in 0..kills {
         let bench = Workbench::new();
         let mut child = bench.command(RUN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let moment = whole.mul_f64(moments.next());
+        let moment = whole.mul_f64(moments.random());
         let start = Instant::now();
         let run = bench.file("run");
         while child.try_wait().unwrap().is_none() {
