@@ -1,6 +1,7 @@
 //! Tables of rows, whatever file they come from.
 
 mod guarded;
+mod pages;
 pub mod parquet;
 pub(crate) mod source;
 pub mod text;

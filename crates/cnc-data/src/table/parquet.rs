@@ -5,15 +5,18 @@
 //! dictionaries of these are the same few physical types, and read alike.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType};
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::Length;
 use parquet::schema::types::ColumnDescriptor;
 
 use super::guarded::guarded;
+use super::pages::{self, Bytewise};
 use super::{Cell, DataFile, Location};
 use crate::DataError;
 
@@ -25,7 +28,8 @@ const BATCH_IMAGES: usize = 64;
 /// A parquet file whose footer was read and understood.
 pub struct ParquetFile {
     file: DataFile,
-    reader: Box<dyn FileReader>,
+    bytes: Bytewise,
+    metadata: ParquetMetaData,
 }
 
 impl ParquetFile {
@@ -34,23 +38,20 @@ impl ParquetFile {
     /// # Errors
     /// The file is missing, is not parquet, or is cut short.
     pub fn open(file: DataFile) -> Result<Self, DataError> {
-        let opened = match &file.location {
-            Location::Disk(path) => {
-                let opened = File::open(path).map_err(|e| DataError::File {
-                    file: file.name.clone(),
-                    problem: format!("cannot be opened ({e}); {}", file.remedy),
-                })?;
-                guarded(|| SerializedFileReader::new(opened).map(|reader| Box::new(reader) as Box<dyn FileReader>))
-            }
-            Location::Embedded(bytes) => {
-                guarded(|| SerializedFileReader::new(Bytes::from_static(bytes)).map(|reader| Box::new(reader) as _))
-            }
+        let bytes = match &file.location {
+            Location::Disk(path) => Bytewise::Disk(Arc::new(File::open(path).map_err(|e| DataError::File {
+                file: file.name.clone(),
+                problem: format!("cannot be opened ({e}); {}", file.remedy),
+            })?)),
+            Location::Embedded(bytes) => Bytewise::Memory(Bytes::from_static(bytes)),
         };
-        match opened {
-            Ok(Ok(reader)) => Ok(Self { file, reader }),
-            Ok(Err(e)) => Err(foreign(&file, &e)),
-            Err(e) => Err(foreign(&file, &e)),
+        let read = guarded(|| ParquetMetaDataReader::new().parse_and_finish(&bytes));
+        let metadata = read.map_err(|e| foreign(&file, &e))?.map_err(|e| foreign(&file, &e))?;
+        let (rows, most) = (metadata.file_metadata().num_rows(), pages::most_values(Length::len(&bytes)));
+        if u64::try_from(rows).is_ok_and(|rows| rows > most) {
+            return Err(foreign(&file, &format!("it says that it has {rows} rows, more than its bytes can hold")));
         }
+        Ok(Self { file, bytes, metadata })
     }
 
     /// What messages call the file.
@@ -70,7 +71,7 @@ impl ParquetFile {
     /// Number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
-        usize::try_from(self.reader.metadata().file_metadata().num_rows()).unwrap_or(0)
+        usize::try_from(self.metadata.file_metadata().num_rows()).unwrap_or(0)
     }
 
     /// All cells of a column of integers, truth values or text.
@@ -81,7 +82,7 @@ impl ParquetFile {
         let leaf = self.leaf(column, &[column])?;
         // The footer says how many there are, and may lie.
         let mut cells = Vec::new();
-        for group in 0..self.reader.num_row_groups() {
+        for group in 0..self.metadata.num_row_groups() {
             let first = cells.len();
             for (i, cell) in self.cells_of_group(group, leaf, column, first)?.into_iter().enumerate() {
                 cells.push(cell.ok_or_else(|| {
@@ -116,7 +117,7 @@ impl ParquetFile {
 
     /// Position of the column of values at a path of names; nothing that repeats within a row is one.
     fn leaf(&self, column: &str, path: &[&str]) -> Result<usize, DataError> {
-        let schema = self.reader.metadata().file_metadata().schema_descr();
+        let schema = self.metadata.file_metadata().schema_descr();
         let fields = schema.root_schema().get_fields();
         if !fields.iter().any(|field| field.name() == column) {
             let names: Vec<&str> = fields.iter().map(|field| field.name()).collect();
@@ -136,7 +137,7 @@ impl ParquetFile {
     }
 
     fn describe(&self, leaf: usize) -> Result<&ColumnDescriptor, DataError> {
-        let schema = self.reader.metadata().file_metadata().schema_descr();
+        let schema = self.metadata.file_metadata().schema_descr();
         schema.columns().get(leaf).map(|column| &**column).ok_or_else(|| self.error("has lost a column".to_string()))
     }
 
@@ -264,7 +265,7 @@ impl ParquetFile {
     }
 
     fn column_reader(&self, group: usize, leaf: usize) -> Result<ColumnReader, DataError> {
-        let opened = guarded(|| self.reader.get_row_group(group)?.get_column_reader(leaf));
+        let opened = guarded(|| pages::column_reader(&self.bytes, &self.metadata, group, leaf));
         opened.map_err(|e| self.damaged(&e))?.map_err(|e| self.damaged(&e))
     }
 
@@ -323,7 +324,7 @@ impl<'a> Images<'a> {
                     return Ok(Some(rows));
                 }
             }
-            if self.group == self.file.reader.num_row_groups() {
+            if self.group == self.file.metadata.num_row_groups() {
                 return Ok(None);
             }
             self.reader = match self.file.column_reader(self.group, self.leaf)? {

@@ -3,6 +3,7 @@
 mod common;
 
 mod bad_manifests;
+mod bad_pages;
 mod bad_tables;
 mod built_in;
 mod folders;
