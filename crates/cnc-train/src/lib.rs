@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-pub mod accumulation;
 pub mod averaging;
 pub mod checkpoint;
 pub mod cli;

@@ -10,9 +10,8 @@ use anyhow::{Context, Result, bail};
 use candle_core::{DType, Tensor};
 use cnc_data::{Batch, Draw, Split, prefetch};
 use cnc_models::Model;
-use cnc_nn::optim::{Gradients, Optimizer};
+use cnc_nn::optim::{Accumulating, Gradients, Optimizer};
 
-use crate::accumulation::Accumulating;
 use crate::averaging::Average;
 use crate::checkpoint::{Best, Counters, InProgress, Tensors};
 use crate::error::Interrupted;

@@ -21,6 +21,7 @@
 //! # Ok::<(), cnc_nn::Error>(())
 //! ```
 
+mod accumulating;
 mod adamw;
 mod gradients;
 mod group;
@@ -32,6 +33,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
+pub use accumulating::Accumulating;
 pub use adamw::{AdamW, AdamWOptions};
 pub use gradients::Gradients;
 pub use group::ParameterGroup;

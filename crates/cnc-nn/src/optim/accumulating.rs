@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
-use cnc_nn::optim::{Gradients, Optimizer};
 
-use crate::checkpoint::Tensors;
+use super::{Gradients, Optimizer};
+use crate::error::Result;
+use crate::parameters::fit;
 
 /// Prefix of the sums in the saved state.
 const SUM: &str = "accumulated.";
@@ -25,17 +26,17 @@ impl Accumulating {
     ///
     /// # Errors
     /// When there is no memory for the sums.
-    pub fn new(inner: Box<dyn Optimizer>, parameters: &[(String, Var)], zero_every: u64) -> cnc_nn::Result<Self> {
+    pub fn new(inner: Box<dyn Optimizer>, parameters: &[(String, Var)], zero_every: u64) -> Result<Self> {
         let sums = parameters
             .iter()
             .map(|(name, parameter)| Ok((name.clone(), parameter.zeros_like()?)))
-            .collect::<cnc_nn::Result<_>>()?;
+            .collect::<Result<_>>()?;
         Ok(Self { inner, sums, zero_every: zero_every.max(1), steps: 0 })
     }
 }
 
 impl Optimizer for Accumulating {
-    fn step(&mut self, gradients: &Gradients, lr: f64) -> cnc_nn::Result<()> {
+    fn step(&mut self, gradients: &Gradients, lr: f64) -> Result<()> {
         let mut gradients = gradients.clone();
         let zeroed = self.steps.is_multiple_of(self.zero_every);
         for (name, sum) in &mut self.sums {
@@ -51,7 +52,7 @@ impl Optimizer for Accumulating {
         Ok(())
     }
 
-    fn state(&self) -> cnc_nn::Result<Tensors> {
+    fn state(&self) -> Result<BTreeMap<String, Tensor>> {
         let mut state = self.inner.state()?;
         for (name, sum) in &self.sums {
             state.insert(format!("{SUM}{name}"), sum.copy()?);
@@ -60,26 +61,29 @@ impl Optimizer for Accumulating {
         Ok(state)
     }
 
-    fn load_state(&mut self, state: &Tensors) -> cnc_nn::Result<()> {
-        let mut rest = state.clone();
-        let own: Tensors = self.sums.keys().filter_map(|name| rest.remove_entry(&format!("{SUM}{name}"))).collect();
-        let steps = rest.remove(STEPS);
+    fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
+        let (own, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            state.clone().into_iter().partition(|(name, _)| name.starts_with(SUM) || name == STEPS);
+        let named: Vec<(String, &Tensor)> = self.sums.iter().map(|(name, sum)| (format!("{SUM}{name}"), sum)).collect();
+        let steps = Tensor::new(0_i64, &Device::Cpu)?;
+        let expected = named.iter().map(|(name, sum)| (name.as_str(), *sum)).chain([(STEPS, &steps)]);
+        let mut found: BTreeMap<&str, Tensor> = fit("optimiser", expected, &own)?.into_iter().collect();
+        let steps = found.remove(STEPS).map(|steps| steps.to_scalar::<i64>()).transpose()?.unwrap_or_default();
+        let sums = self.sums.keys().zip(&named).filter_map(|(name, (saved, _))| {
+            let sum = found.remove(saved.as_str())?;
+            Some((name.clone(), sum))
+        });
+        let sums = sums.collect();
         self.inner.load_state(&rest)?;
-        for (name, sum) in &mut self.sums {
-            if let Some(saved) = own.get(&format!("{SUM}{name}")) {
-                *sum = saved.to_device(sum.device())?;
-            }
-        }
-        self.steps = steps.map(|steps| steps.to_scalar::<i64>()).transpose()?.unwrap_or_default().unsigned_abs();
+        (self.sums, self.steps) = (sums, steps.unsigned_abs());
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use cnc_nn::optim::{ParameterGroup, Sgd, SgdOptions};
-
     use super::*;
+    use crate::optim::{ParameterGroup, Sgd, SgdOptions};
 
     /// Plain steps of rate 1 on a parameter of the encoder and one of the classifier.
     fn optimizer(parameters: &[(String, Var)]) -> Accumulating {
@@ -117,5 +121,15 @@ mod tests {
         let mut second = optimizer(&parameters);
         second.load_state(&first.state().unwrap()).unwrap();
         assert_eq!(step(&mut second, &parameters), [-2.0, -3.0]);
+    }
+
+    #[test]
+    fn a_state_without_the_sums_is_refused_by_name() {
+        let parameters = parameters();
+        let mut optimizer = optimizer(&parameters);
+        let mut state = optimizer.state().unwrap();
+        state.remove("accumulated.fc.weight");
+        let message = optimizer.load_state(&state).unwrap_err().to_string();
+        assert!(message.contains("accumulated.fc.weight"), "{message}");
     }
 }
