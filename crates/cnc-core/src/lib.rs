@@ -4,9 +4,13 @@ pub mod alignment;
 pub mod contrastive;
 pub mod cross_entropy;
 mod draws;
+pub mod environments;
 mod error;
+pub mod group_dro;
 pub mod intervals;
 pub mod metrics;
+mod per_sample;
+pub mod reweighting;
 pub mod sampler;
 pub mod slices;
 
@@ -14,8 +18,13 @@ pub use alignment::{Alignment, ClassAlignment, ClassGroup, Lengths};
 pub use contrastive::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides};
 pub use cross_entropy::{cross_entropy, cross_entropy_per_sample};
 pub use draws::{shuffled, shuffled_batches};
+pub use environments::{
+    EiilOptions, eiil, environment_groups, flip_probability, irm_penalty, scale_gradients, soft_environments,
+};
 pub use error::{Error, Result};
+pub use group_dro::{GroupDro, GroupDroOptions};
 pub use intervals::{Interval, Proportion};
 pub use metrics::{ClassAccuracy, CounterfactualFlips, Evaluation};
+pub use reweighting::{BalancedSampler, class_weights, subsample, upsampled};
 pub use sampler::{ContrastiveBatch, ContrastiveSampler, Lead, Role, SmallPool};
 pub use slices::{Fallback, Pool, SliceCounts, Slices};
