@@ -9,7 +9,7 @@ use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::features::{Features, LinearHead};
+use crate::features::{Features, LinearHead, check_classes};
 use crate::logistic_regression::LogisticRegression;
 use crate::reweighting::subsample;
 
@@ -49,7 +49,9 @@ pub fn dfr<R: RngCore + ?Sized>(
     for _ in 0..draws {
         let chosen = subsample(groups, rng)?;
         let rows = chosen.iter().filter_map(|&row| features.get(row as usize)).flat_map(|x| scale.apply(x)).collect();
-        let chosen_labels = chosen.iter().filter_map(|&row| labels.get(row as usize)).copied().collect();
+        let chosen_labels: Vec<u32> = chosen.iter().filter_map(|&row| labels.get(row as usize)).copied().collect();
+        // Groups that cut across classes can leave one out of a draw.
+        check_classes(&chosen_labels, classes)?;
         for (sum, parameter) in sum.iter_mut().zip(regression.fit_rows(rows, dim, chosen_labels, classes)) {
             *sum += parameter;
         }

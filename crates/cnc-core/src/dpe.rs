@@ -194,7 +194,8 @@ impl Member {
             let factor = -ENTROPIC_SCALE * self.scale.abs();
             let mut scores: Vec<f64> = distances.iter().map(|distance| factor * distance).collect();
             loss += share * softmax(&mut scores, *label as usize);
-            let of_classes = of_units.chunks_exact_mut(dim).zip(units.chunks_exact(dim)).zip(scores.iter().zip(distances));
+            let of_classes =
+                of_units.chunks_exact_mut(dim).zip(units.chunks_exact(dim)).zip(scores.iter().zip(distances));
             for (class, ((of_unit, unit), (score, distance))) in of_classes.enumerate() {
                 let of_score = share * (score - f64::from(u8::from(class == *label as usize)));
                 of_scale -= of_score * ENTROPIC_SCALE * self.scale.signum() * distance;

@@ -59,20 +59,29 @@ impl<'a> Features<'a> {
     /// Refuses labels or groups that are not one a row.
     pub(crate) fn check_column(&self, name: &'static str, column: &[u32]) -> Result<()> {
         let (left, right) = (self.rows(), column.len());
-        if left == right { Ok(()) } else { Err(Error::Lengths { left_name: "features", left, right_name: name, right }) }
+        if left == right {
+            Ok(())
+        } else {
+            Err(Error::Lengths { left_name: "features", left, right_name: name, right })
+        }
     }
 
     /// Refuses labels that are not one a row, or not classes, or that leave a class without samples.
     pub(crate) fn check_labels(&self, labels: &[u32], classes: usize) -> Result<()> {
         self.check_column("labels", labels)?;
-        let mut seen = vec![false; classes];
-        for (row, &value) in labels.iter().enumerate() {
-            *seen.get_mut(value as usize).ok_or(Error::ClassOutOfRange { row, column: "label", value, classes })? = true;
-        }
-        match seen.iter().position(|seen| !seen) {
-            Some(class) => Err(Error::ClassWithoutSamples { class }),
-            None => Ok(()),
-        }
+        check_classes(labels, classes)
+    }
+}
+
+/// Refuses labels that are not classes, or that leave a class without samples.
+pub(crate) fn check_classes(labels: &[u32], classes: usize) -> Result<()> {
+    let mut seen = vec![false; classes];
+    for (row, &value) in labels.iter().enumerate() {
+        *seen.get_mut(value as usize).ok_or(Error::ClassOutOfRange { row, column: "label", value, classes })? = true;
+    }
+    match seen.iter().position(|seen| !seen) {
+        Some(class) => Err(Error::ClassWithoutSamples { class }),
+        None => Ok(()),
     }
 }
 
