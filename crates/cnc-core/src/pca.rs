@@ -27,7 +27,8 @@ pub struct Projection {
     pub variances: Vec<f64>,
 }
 
-/// The first principal components of the features, by orthogonal iteration (Golub and Van Loan, section 8.2.4).
+/// The first principal components of the features, by orthogonal iteration (Golub and Van Loan, "Matrix
+/// Computations").
 ///
 /// # Errors
 /// [`Error::Setting`] when there are not 1 to `dim` `components`.
