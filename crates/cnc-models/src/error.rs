@@ -44,6 +44,10 @@ pub enum Error {
         found: &'static str,
     },
 
+    /// A model that keeps so little for the backward pass that there is nothing to recompute.
+    #[error("this model does not recompute activations: it is small enough to keep them; train it without")]
+    NotRecomputed,
+
     /// An error of a layer.
     #[error(transparent)]
     Layer(#[from] cnc_nn::Error),
