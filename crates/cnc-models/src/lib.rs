@@ -5,6 +5,7 @@ mod lenet;
 mod model;
 mod registry;
 mod resnet;
+pub mod weights;
 
 pub use cnc_nn::Parameters;
 pub use cnc_nn::layers::Mode;
