@@ -5,12 +5,17 @@ use candle_core::Device;
 use crate::error::{Error, Result};
 use crate::lenet::{self, LeNet};
 use crate::model::Model;
+use crate::resnet::{RESNET18, RESNET34, RESNET50, ResNet};
 
 type Constructor = fn(usize, u64, &Device) -> Result<Box<dyn Model>>;
 
 /// One line a model.
-const MODELS: [(&str, Constructor); 1] =
-    [(lenet::NAME, |classes, seed, device| Ok(Box::new(LeNet::new(classes, seed, device)?)))];
+const MODELS: [(&str, Constructor); 4] = [
+    (lenet::NAME, |classes, seed, device| Ok(Box::new(LeNet::new(classes, seed, device)?))),
+    (RESNET18.name, |classes, seed, device| Ok(Box::new(ResNet::resnet18(classes, seed, device)?))),
+    (RESNET34.name, |classes, seed, device| Ok(Box::new(ResNet::resnet34(classes, seed, device)?))),
+    (RESNET50.name, |classes, seed, device| Ok(Box::new(ResNet::resnet50(classes, seed, device)?))),
+];
 
 const NAMES: [&str; MODELS.len()] = {
     let mut names = [""; MODELS.len()];
