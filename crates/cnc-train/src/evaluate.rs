@@ -61,12 +61,52 @@ pub fn predict(model: &dyn Model, split: &Arc<Split>, view: View, device: &Devic
     for item in prefetch(Arc::clone(split), draws.into_iter(), AHEAD) {
         let (batch, ()) = item?;
         let representation = model.encode(&to_model(batch.inputs, device)?, Mode::Eval)?.detach();
-        let logits = model.classify(&representation, Mode::Eval)?.detach().to_dtype(DType::F32)?;
-        out.classes.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
-        out.confidences.extend(confidence(&logits)?);
+        out.answer(model, &representation)?;
         out.representations.extend(representation.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
     }
     Ok(out)
+}
+
+impl Predictions {
+    /// Add what the model's classifier says of representations `(batch, dim)`.
+    fn answer(&mut self, model: &dyn Model, representations: &Tensor) -> Result<()> {
+        let logits = model.classify(representations, Mode::Eval)?.detach().to_dtype(DType::F32)?;
+        self.classes.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
+        self.confidences.extend(confidence(&logits)?);
+        Ok(())
+    }
+
+    /// What the classifier of `model` says of the same representations: of a model with the same encoder.
+    ///
+    /// # Errors
+    /// When the model's representations have another size.
+    pub fn answered_by(&self, model: &dyn Model, device: &Device) -> Result<Self> {
+        let mut out = Self { representations: self.representations.clone(), dim: self.dim, ..Self::default() };
+        for representations in self.in_batches(device) {
+            out.answer(model, &representations?)?;
+        }
+        Ok(out)
+    }
+
+    /// Logits `(rows, classes)`, row by row, of the same representations.
+    ///
+    /// # Errors
+    /// When the model's representations have another size.
+    pub fn logits_by(&self, model: &dyn Model, device: &Device) -> Result<Vec<f32>> {
+        let mut out = Vec::with_capacity(self.classes.len() * model.classes());
+        for representations in self.in_batches(device) {
+            let logits = model.classify(&representations?, Mode::Eval)?.detach().to_dtype(DType::F32)?;
+            out.extend(logits.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(out)
+    }
+
+    /// The representations in the batches in which they were encoded, so that sums over them round alike.
+    fn in_batches(&self, device: &Device) -> impl Iterator<Item = candle_core::Result<Tensor>> {
+        let dim = self.dim.max(1);
+        let batches = self.representations.chunks(BATCH * dim);
+        batches.map(move |values| Tensor::from_slice(values, (values.len() / dim, dim), device))
+    }
 }
 
 /// Probability of the most likely class: `(batch, classes)` logits to `batch` values.

@@ -97,6 +97,7 @@ impl Run {
         if let Some(finished) = self.folder.checkpoints().finished(plan.name, &self.device)? {
             model.parameters().load(&finished.selected)?;
             let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
+            objective.load_state(&finished.objective)?;
             let Finished { last, result, log, .. } = finished;
             return Ok(TrainedStage { model, last, result, test, training: None, log });
         }
@@ -106,8 +107,8 @@ impl Run {
         let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
         let mut result = self.figures(plan, &*model, &outcome, &test)?;
         result.duration_s = outcome.duration_s + start.elapsed().as_secs_f64();
-        let Outcome { last, selected, log, .. } = outcome;
-        let finished = Finished { result, log, last, selected };
+        let Outcome { last, selected, objective, log, .. } = outcome;
+        let finished = Finished { result, log, last, selected, objective };
         self.folder.checkpoints().save_finished(&finished)?;
         let Finished { last, result, .. } = finished;
         Ok(TrainedStage { model, last, result, test, training: None, log })

@@ -17,16 +17,15 @@ use cnc_models::{Mode, Model};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::erm::ErmSettings;
-use super::{Method, MethodInfo};
+use super::erm::first_stage;
+use super::errors::{answers_on_training, training_errors};
+use super::{GroupLabels, Method, MethodInfo};
 use crate::error::UsageError;
-use crate::evaluate::{Predictions, View, predict};
 use crate::inputs::to_model;
 use crate::recipe::checked;
-use crate::results::TrainingErrors;
 use crate::run::{Run, TrainedStage, Training};
 use crate::seeds::Seeds;
-use crate::settings::{OptimizerSettings, at_least_one, positive, within};
+use crate::settings::{OptimizerSettings, TrainingSettings, at_least_one, positive, steps_or_epochs, within};
 use crate::trainer::{Objective, StagePlan};
 
 /// The registry's entry.
@@ -35,7 +34,7 @@ pub const INFO: MethodInfo = MethodInfo {
     title: "CNC",
     source: "Correct-N-Contrast, Zhang et al., ICML 2022",
     stages: &["erm", "cnc"],
-    training_groups: false,
+    groups: GroupLabels::None,
     build: |settings| Ok(Box::new(CncSettings::read(settings)?)),
 };
 
@@ -44,7 +43,7 @@ pub const INFO: MethodInfo = MethodInfo {
 #[serde(deny_unknown_fields)]
 pub struct CncSettings {
     /// The plain model of the first stage.
-    pub stage1: ErmSettings,
+    pub stage1: TrainingSettings,
     /// Which samples of a contrastive batch are contrasted.
     pub loss: LossName,
     /// Temperature τ of the similarities.
@@ -93,12 +92,7 @@ impl CncSettings {
         at_least_one("batches_per_encoding", settings.batches_per_encoding)?;
         at_least_one("evaluate_every", settings.evaluate_every)?;
         within("weight_averaging", settings.weight_averaging, 0.0, 0.999_999)?;
-        if (settings.steps == 0) == (settings.epochs == 0) {
-            return Err(UsageError(format!(
-                "settings `steps` is {} and `epochs` is {}: exactly one of them says how long the stage is, the other is 0",
-                settings.steps, settings.epochs
-            )));
-        }
+        steps_or_epochs("", settings.steps, settings.epochs)?;
         settings.optimizer.check("optimizer.")?;
         Ok(settings)
     }
@@ -124,7 +118,7 @@ impl CncSettings {
 
 impl Method for CncSettings {
     fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let mut plain = self.stage1.train(run)?;
+        let mut plain = first_stage(run, &self.stage1)?;
         let predictions = answers_on_training(run, &plain)?;
         plain.result.training_errors = Some(training_errors(run, &predictions.classes));
         let slices =
@@ -142,43 +136,10 @@ impl Method for CncSettings {
     }
 }
 
-/// What the plain model says of the training samples after its last step: which checkpoint of it is the best by group
-/// does not matter here, and needs group labels to know.
-fn answers_on_training(run: &Run, plain: &TrainedStage) -> Result<Predictions> {
-    let model = run.fresh_model("erm")?;
-    model.parameters().load(&plain.last)?;
-    predict(&*model, &run.dataset.train, View::Centre, &run.device)
-}
-
 /// One contrastive batch for the report.
 fn a_batch_to_show(run: &Run, sampler: &ContrastiveSampler) -> Result<ContrastiveBatch> {
     let slice = sampler.drawable().first().copied().context("no slice has an anchor")?;
     Ok(sampler.draw(slice, &mut run.seeds.purpose("report").generator())?)
-}
-
-/// Count the errors on the training split, and how many of them are not of the largest group of their class. Group
-/// labels serve this report only; training does not see it.
-fn training_errors(run: &Run, predictions: &[u32]) -> TrainingErrors {
-    let train = &run.dataset.train;
-    let mut largest = vec![0; run.dataset.classes.len()];
-    for group in train.groups() {
-        if let Some(size) = largest.get_mut(group.class as usize) {
-            *size = (*size).max(group.rows.len());
-        }
-    }
-    let wrong = |row: &&u32| predictions.get(**row as usize) != train.labels().get(**row as usize);
-    let minority_errors = train
-        .groups()
-        .iter()
-        .filter(|group| largest.get(group.class as usize).is_some_and(|size| group.rows.len() < *size))
-        .map(|group| group.rows.iter().filter(wrong).count() as u64)
-        .sum();
-    let errors = predictions.iter().zip(train.labels()).filter(|(predicted, label)| predicted != label).count() as u64;
-    let count = train.len() as u64;
-    eprintln!(
-        "the plain model is wrong on {errors} of {count} training samples; {minority_errors} of them are outside the largest group of their class"
-    );
-    TrainingErrors { count, errors, minority_errors }
 }
 
 impl CncSettings {
