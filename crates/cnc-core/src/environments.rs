@@ -73,10 +73,10 @@ pub fn scale_gradients(logits: &[f32], classes: usize, labels: &[u32]) -> Result
         let Some(&of_label) = logits.get(value as usize) else {
             return Err(Error::ClassOutOfRange { row, column: "label", value, classes });
         };
-        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         let (mut sum, mut weighted) = (0.0, 0.0);
         for &logit in logits {
-            let likelihood = f64::from(logit - largest).exp();
+            let likelihood = (f64::from(logit) - largest).exp();
             sum += likelihood;
             weighted += likelihood * f64::from(logit);
         }

@@ -3,11 +3,13 @@
 pub mod alignment;
 pub mod contrastive;
 pub mod cross_entropy;
+pub mod cvar;
 mod draws;
 pub mod environments;
 mod error;
 pub mod group_dro;
 pub mod intervals;
+pub mod lff;
 pub mod metrics;
 mod per_sample;
 pub mod reweighting;
@@ -16,7 +18,11 @@ pub mod slices;
 
 pub use alignment::{Alignment, ClassAlignment, ClassGroup, Lengths};
 pub use contrastive::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides};
-pub use cross_entropy::{cross_entropy, cross_entropy_per_sample};
+pub use cross_entropy::{
+    cross_entropy, cross_entropy_per_sample, focal_loss_per_sample, mixed_cross_entropy_per_sample,
+    smoothed_cross_entropy_per_sample, weighted_mean,
+};
+pub use cvar::cvar;
 pub use draws::{shuffled, shuffled_batches};
 pub use environments::{
     EiilOptions, eiil, environment_groups, flip_probability, irm_penalty, scale_gradients, soft_environments,
@@ -24,6 +30,7 @@ pub use environments::{
 pub use error::{Error, Result};
 pub use group_dro::{GroupDro, GroupDroOptions};
 pub use intervals::{Interval, Proportion};
+pub use lff::{LossAverages, difficulty, generalised_cross_entropy_per_sample};
 pub use metrics::{ClassAccuracy, CounterfactualFlips, Evaluation};
 pub use reweighting::{BalancedSampler, class_weights, subsample, upsampled};
 pub use sampler::{ContrastiveBatch, ContrastiveSampler, Lead, Role, SmallPool};
