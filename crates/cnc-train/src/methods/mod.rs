@@ -16,14 +16,14 @@ use crate::selection::Selection;
 
 mod batches;
 pub mod cnc;
-//LATER pub mod cvar_dro;
+pub mod cvar_dro;
 pub mod eiil;
 pub mod erm;
 mod errors;
 pub mod group_dro;
 mod groups;
 pub mod jtt;
-//LATER pub mod lff;
+pub mod lff;
 pub mod reweighted;
 
 /// A method with its settings checked.
@@ -85,8 +85,8 @@ pub const METHODS: &[MethodInfo] = &[
     group_dro::INFO,
     eiil::INFO,
     jtt::INFO,
-    //LATER lff::INFO,
-    //LATER cvar_dro::INFO,
+    lff::INFO,
+    cvar_dro::INFO,
     reweighted::RWG,
     reweighted::SUBG,
     reweighted::RWY,
