@@ -1,21 +1,32 @@
 #![doc = include_str!("../README.md")]
 
+pub mod afr;
 pub mod alignment;
 pub mod contrastive;
 pub mod cross_entropy;
 pub mod cvar;
+pub mod dfr;
+pub mod dpe;
 mod draws;
 pub mod environments;
 mod error;
+pub mod features;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod fixtures;
 pub mod group_dro;
 pub mod intervals;
 pub mod lff;
+pub mod logistic_regression;
 pub mod metrics;
+mod minimise;
 mod per_sample;
 pub mod reweighting;
 pub mod sampler;
 pub mod slices;
+mod softmax;
 
+pub use afr::{Afr, AfrOptions};
 pub use alignment::{Alignment, ClassAlignment, ClassGroup, Lengths};
 pub use contrastive::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides};
 pub use cross_entropy::{
@@ -23,14 +34,18 @@ pub use cross_entropy::{
     smoothed_cross_entropy_per_sample, weighted_mean,
 };
 pub use cvar::cvar;
+pub use dfr::{DfrOptions, dfr};
+pub use dpe::{DpeOptions, PrototypeEnsemble, Prototypes, dpe};
 pub use draws::{shuffled, shuffled_batches};
 pub use environments::{
     EiilOptions, eiil, environment_groups, flip_probability, irm_penalty, scale_gradients, soft_environments,
 };
 pub use error::{Error, Result};
+pub use features::{Features, LinearHead};
 pub use group_dro::{GroupDro, GroupDroOptions};
 pub use intervals::{Interval, Proportion};
 pub use lff::{LossAverages, difficulty, generalised_cross_entropy_per_sample};
+pub use logistic_regression::{LogisticRegression, Penalty};
 pub use metrics::{ClassAccuracy, CounterfactualFlips, Evaluation};
 pub use reweighting::{BalancedSampler, class_weights, subsample, upsampled};
 pub use sampler::{ContrastiveBatch, ContrastiveSampler, Lead, Role, SmallPool};
