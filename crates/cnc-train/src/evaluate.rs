@@ -46,6 +46,20 @@ pub enum View {
 /// When a row cannot be read, or the model does not take it.
 pub fn predict(model: &dyn Model, split: &Arc<Split>, view: View, device: &Device) -> Result<Predictions> {
     let rows: Vec<u32> = (0..split.len() as u32).collect();
+    predict_rows(model, split, &rows, view, device)
+}
+
+/// Predict some rows of a split, in their order.
+///
+/// # Errors
+/// As [`predict`].
+pub fn predict_rows(
+    model: &dyn Model,
+    split: &Arc<Split>,
+    rows: &[u32],
+    view: View,
+    device: &Device,
+) -> Result<Predictions> {
     let draws: Vec<Draw<()>> = rows
         .chunks(BATCH)
         .enumerate()

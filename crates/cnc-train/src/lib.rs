@@ -8,6 +8,7 @@ pub mod data;
 pub mod device;
 pub mod error;
 pub mod evaluate;
+pub mod features;
 pub mod inputs;
 pub mod log;
 pub mod methods;

@@ -51,9 +51,7 @@ impl Method for EiilSettings {
         let answers = answers_on_training(run, &reference)?;
         reference.result.training_errors = Some(training_errors(run, &answers.classes));
         let (labels, classes) = (run.dataset.train.labels(), run.dataset.classes.len());
-        let model = run.fresh_model("erm")?;
-        model.parameters().load(&reference.last)?;
-        let logits = answers.logits_by(&*model, &run.device)?;
+        let logits = answers.logits_by(&*run.last_model(&reference)?, &run.device)?;
         let options = EiilOptions { learning_rate: self.environment_learning_rate, steps: self.environment_steps };
         let environments =
             eiil(&logits, classes, labels, &options, &mut run.seeds.purpose("environments").generator())?;

@@ -9,9 +9,7 @@ use crate::run::{Run, TrainedStage};
 /// What the plain model says of the training samples after its last step: which checkpoint of it is the best by group
 /// does not matter here, and needs group labels to know.
 pub(super) fn answers_on_training(run: &Run, plain: &TrainedStage) -> Result<Predictions> {
-    let model = run.fresh_model(&plain.result.name)?;
-    model.parameters().load(&plain.last)?;
-    predict(&*model, &run.dataset.train, View::Centre, &run.device)
+    predict(&*run.last_model(plain)?, &run.dataset.train, View::Centre, &run.device)
 }
 
 /// The rows of the training split whose prediction is not their class.
@@ -40,7 +38,7 @@ pub(super) fn training_errors(run: &Run, predictions: &[u32]) -> TrainingErrors 
     let errors = wrong_rows(run, predictions).len() as u64;
     let count = train.len() as u64;
     eprintln!(
-        "the plain model is wrong on {errors} of {count} training samples; {minority_errors} of them are outside the largest group of their class"
+        "the first stage is wrong on {errors} of {count} training samples; {minority_errors} of them are outside the largest group of their class"
     );
     TrainingErrors { count, errors, minority_errors }
 }

@@ -14,9 +14,12 @@ use crate::inputs::to_model;
 use crate::run::{Run, TrainedStage};
 use crate::selection::Selection;
 
+pub mod afr;
 mod batches;
 pub mod cnc;
 pub mod cvar_dro;
+pub mod dfr;
+pub mod dpe;
 pub mod eiil;
 pub mod erm;
 mod errors;
@@ -25,6 +28,7 @@ mod groups;
 pub mod jtt;
 pub mod lff;
 pub mod reweighted;
+pub mod xrm;
 
 /// A method with its settings checked.
 pub trait Method {
@@ -33,6 +37,15 @@ pub trait Method {
     /// # Errors
     /// When a stage cannot be trained.
     fn run(&self, run: &Run) -> Result<Vec<TrainedStage>>;
+
+    /// What a run with these settings saves, out of a model by the run's name for it: another one where the method puts
+    /// something else in the place of the classifier.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    fn model(&self, model: Box<dyn Model>) -> Result<Box<dyn Model>> {
+        Ok(model)
+    }
 }
 
 /// Which group labels a method is told, apart from those that select a checkpoint.
@@ -44,6 +57,8 @@ pub enum GroupLabels {
     Training,
     /// Those of the validation split, which it is fitted on.
     Validation,
+    /// None, but it is fitted on the validation split and its classes.
+    ValidationClasses,
 }
 
 /// What is known of a method without running it.
@@ -74,6 +89,10 @@ impl MethodInfo {
             (GroupLabels::Training, true) => "training groups; validation groups for selection",
             (GroupLabels::Validation, false) => "validation groups, which are fitted on",
             (GroupLabels::Validation, true) => "validation groups, which are fitted on, and for selection",
+            (GroupLabels::ValidationClasses, false) => "no group labels; fitted on the validation split",
+            (GroupLabels::ValidationClasses, true) => {
+                "no group labels in training; fitted on the validation split, whose groups are for selection"
+            }
         }
     }
 }
@@ -90,6 +109,10 @@ pub const METHODS: &[MethodInfo] = &[
     reweighted::RWG,
     reweighted::SUBG,
     reweighted::RWY,
+    xrm::INFO,
+    dfr::INFO,
+    afr::INFO,
+    dpe::INFO,
 ];
 
 /// The method of that name.
