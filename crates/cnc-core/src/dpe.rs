@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::features::{Features, largest_of_rows};
 use crate::reweighting::subsample;
 use crate::softmax::softmax;
+use crate::vectors::{dot, square_distance};
 
 /// T, the entropic scale in training.
 const ENTROPIC_SCALE: f64 = 30.0;
@@ -89,8 +90,10 @@ impl PrototypeEnsemble {
         for x in features.iter().map(direction) {
             let mut mean = vec![0.0; self.classes];
             for (prototypes, scale) in &members {
-                let mut scores: Vec<f64> =
-                    prototypes.chunks_exact(features.dim()).map(|prototype| -scale * distance(&x, prototype)).collect();
+                let mut scores: Vec<f64> = prototypes
+                    .chunks_exact(features.dim())
+                    .map(|prototype| -scale * square_distance(&x, prototype).sqrt())
+                    .collect();
                 softmax(&mut scores, 0);
                 mean.iter_mut().zip(scores).for_each(|(mean, score)| *mean += score / members.len() as f64);
             }
@@ -190,7 +193,7 @@ impl Member {
         let mut of_scale = 0.0;
         let mut of_units = vec![0.0; units.len()];
         for (x, label) in samples {
-            let distances: Vec<f64> = units.chunks_exact(dim).map(|unit| distance(x, unit)).collect();
+            let distances: Vec<f64> = units.chunks_exact(dim).map(|unit| square_distance(x, unit).sqrt()).collect();
             let factor = -ENTROPIC_SCALE * self.scale.abs();
             let mut scores: Vec<f64> = distances.iter().map(|distance| factor * distance).collect();
             loss += share * softmax(&mut scores, *label as usize);
@@ -212,7 +215,7 @@ impl Member {
         for ((prototype, unit), of_unit) in rows {
             // Only what turns a prototype changes its direction.
             let length = norm(prototype);
-            let radial: f64 = unit.iter().zip(of_unit).map(|(unit, slope)| unit * slope).sum();
+            let radial = dot(unit, of_unit);
             gradient.extend(unit.iter().zip(of_unit).map(|(unit, slope)| (slope - radial * unit) / length));
         }
         if similarity > 0.0 && !earlier.is_empty() {
@@ -225,7 +228,7 @@ impl Member {
                     else {
                         continue;
                     };
-                    let product: f64 = own.iter().zip(other).map(|(own, other)| own * other).sum();
+                    let product = dot(own, other);
                     loss += factor * product.abs();
                     for (slope, other) in slopes.iter_mut().zip(other) {
                         *slope += factor * product.signum() * other;
@@ -258,11 +261,7 @@ fn unit_rows<T: Copy + Into<f64>>(values: &[T], dim: usize) -> Vec<f64> {
 
 /// The length of a vector, and not quite 0 where it is 0 (as PyTorch's `normalize` has it).
 fn norm(values: &[f64]) -> f64 {
-    values.iter().map(|value| value * value).sum::<f64>().sqrt().max(1e-12)
-}
-
-fn distance(left: &[f64], right: &[f64]) -> f64 {
-    left.iter().zip(right).map(|(left, right)| (left - right).powi(2)).sum::<f64>().sqrt()
+    dot(values, values).sqrt().max(1e-12)
 }
 
 #[cfg(test)]

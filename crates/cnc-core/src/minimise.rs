@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use crate::vectors::dot;
+
 /// Steps that the curvature is estimated from.
 const MEMORY: usize = 10;
 /// Share of the decrease promised by the gradient that a step must bring (Armijo).
@@ -135,10 +137,6 @@ impl Memory {
         }
         direction
     }
-}
-
-fn dot(left: &[f64], right: &[f64]) -> f64 {
-    left.iter().zip(right).map(|(left, right)| left * right).sum()
 }
 
 fn add(to: &mut [f64], what: &[f64], times: f64) {

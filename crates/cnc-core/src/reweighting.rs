@@ -132,7 +132,8 @@ pub fn class_weights(labels: &[u32], classes: usize) -> Result<Vec<f64>> {
     Ok(counts.into_iter().map(weight).collect())
 }
 
-fn rows_by_key(keys: &[u32]) -> Result<Vec<Vec<u32>>> {
+/// The rows of each key that has some, by ascending key.
+pub(crate) fn rows_by_key(keys: &[u32]) -> Result<Vec<Vec<u32>>> {
     if keys.is_empty() {
         return Err(Error::NoSamples);
     }
