@@ -24,7 +24,7 @@ use crate::trainer::{Objective, Outcome, StagePlan, train};
 /// What a method needs to know of the run that it is part of.
 pub struct Run {
     /// The data.
-    pub dataset: Dataset,
+    pub dataset: Arc<Dataset>,
     /// Name of the model.
     pub model: String,
     /// Weights that every model starts from; drawn from the seed where there is no file.

@@ -144,7 +144,7 @@ pub fn train<O: Objective>(
         if run.interrupted() {
             stage.save(objective)?;
             progress.finish();
-            return Err(Interrupted { stage: plan.name.to_owned(), step: stage.counters.step }.into());
+            return Err(Interrupted { stage: plan.name.to_owned(), step: stage.counters.step, repeat: false }.into());
         }
     }
     progress.finish();
