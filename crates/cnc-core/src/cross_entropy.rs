@@ -7,9 +7,12 @@
 //! |---|---|---|
 //! | [`smoothed_cross_entropy_per_sample`] | (1-ε)·CE + ε·(mean over all classes k of -log p_k) | Szegedy et al. 2016 (arXiv 1512.00567), section 7 |
 //! | [`focal_loss_per_sample`] | (1-p_y)^γ · CE | Lin et al. 2017 (arXiv 1708.02002), equation 4 |
+//! | [`class_balanced_cross_entropy`] | CE, averaged in each class and summed over classes | XRM: Pezeshki et al. 2023 (arXiv 2309.16748) |
 //! | [`mixed_cross_entropy_per_sample`] | λ·CE(y) + (1-λ)·CE(y') | mixup: Zhang et al. 2018 (arXiv 1710.09412) |
 
-use candle_core::{D, DType, Tensor};
+use std::collections::BTreeMap;
+
+use candle_core::{D, DType, Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::per_sample::{values, weighted_sum};
@@ -72,6 +75,33 @@ fn checked(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
 /// As for [`cross_entropy_per_sample`].
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     Ok(cross_entropy_per_sample(logits, labels)?.mean_all()?)
+}
+
+/// Sum over the classes in the batch of their mean cross-entropy, a scalar, so that every class counts the same. This is
+/// what the networks of XRM are trained with (Pezeshki et al. 2023, arXiv 2309.16748).
+///
+/// # Errors
+/// As for [`cross_entropy_per_sample`], and [`Error::NotFiniteRow`] for a loss that is NaN or infinite.
+///
+/// ```
+/// # fn main() -> cnc_core::Result<()> {
+/// use candle_core::{Device, Tensor};
+/// // Two samples of class 0 at one half, one of class 1 at three quarters.
+/// let logits = Tensor::new(&[[0f32, 0.0], [0.0, 0.0], [0.0, 3f32.ln()]], &Device::Cpu)?;
+/// let loss = cnc_core::class_balanced_cross_entropy(&logits, &Tensor::new(&[0u32, 0, 1], &Device::Cpu)?)?;
+/// assert!((loss.to_scalar::<f32>()? - (2f32.ln() + (4f32 / 3.0).ln())).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
+pub fn class_balanced_cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let losses = cross_entropy_per_sample(logits, labels)?;
+    values(&losses)?;
+    let labels = labels.to_device(&Device::Cpu)?.to_vec1::<u32>()?;
+    let mut counts = BTreeMap::<u32, f64>::new();
+    for &label in &labels {
+        *counts.entry(label).or_default() += 1.0;
+    }
+    weighted_sum(&losses, labels.iter().filter_map(|label| counts.get(label)).map(|count| 1.0 / count).collect())
 }
 
 /// Cross-entropy of each sample, `(batch,)`, with the share `smoothing` (ε) of the target spread over all classes.

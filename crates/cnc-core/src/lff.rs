@@ -2,13 +2,13 @@
 //!
 //! Nam, Cha, Ahn, Lee, Shin, "Learning from Failure: Training Debiased Classifier from Biased Classifier", NeurIPS 2020
 //! (arXiv 2007.02561). Two models learn side by side. The biased one is made to trust what is easy by the generalised
-//! cross-entropy of Zhang and Sabuncu 2018 (their equations 1 and 2):
+//! cross-entropy of Zhang and Sabuncu 2018 (arXiv 1805.07836):
 //!
 //! ```text
 //! GCE = (1 - p_y^q) / q          with the gradient  p_y^q · ∂CE
 //! ```
 //!
-//! The debiased one learns with cross-entropy weighted by how much harder a sample is for the biased one (equation 3):
+//! The debiased one learns with cross-entropy weighted by how much harder a sample is for the biased one, its relative difficulty:
 //!
 //! ```text
 //! W = ℓ_b / (ℓ_b + ℓ_d)

@@ -39,8 +39,8 @@ pub use bootstrap::{Difference, PairedDifference, paired_bootstrap};
 pub use clusters::clusters;
 pub use contrastive::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides};
 pub use cross_entropy::{
-    cross_entropy, cross_entropy_per_sample, focal_loss_per_sample, mixed_cross_entropy_per_sample,
-    smoothed_cross_entropy_per_sample, weighted_mean,
+    class_balanced_cross_entropy, cross_entropy, cross_entropy_per_sample, focal_loss_per_sample,
+    mixed_cross_entropy_per_sample, smoothed_cross_entropy_per_sample, weighted_mean,
 };
 pub use cvar::cvar;
 pub use dfr::{DfrOptions, dfr};

@@ -27,7 +27,8 @@ pub struct Projection {
     pub variances: Vec<f64>,
 }
 
-/// The first principal components of the features, by orthogonal iteration (Golub and Van Loan, section 8.2.4).
+/// The first principal components of the features, by orthogonal iteration (Golub and Van Loan, "Matrix
+/// Computations").
 ///
 /// # Errors
 /// [`Error::Setting`] when there are not 1 to `dim` `components`.
@@ -138,16 +139,8 @@ fn symmetric_eigen(mut matrix: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
                 for row in &mut matrix {
                     (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
                 }
-                for column in 0..size {
-                    let (above, below) = (matrix[p][column], matrix[q][column]);
-                    matrix[p][column] = cosine * above - sine * below;
-                    matrix[q][column] = sine * above + cosine * below;
-                }
-                for column in 0..size {
-                    let (above, below) = (vectors[p][column], vectors[q][column]);
-                    vectors[p][column] = cosine * above - sine * below;
-                    vectors[q][column] = sine * above + cosine * below;
-                }
+                rotate(&mut matrix, [p, q], cosine, sine);
+                rotate(&mut vectors, [p, q], cosine, sine);
             }
         }
         if !rotated {
@@ -158,4 +151,12 @@ fn symmetric_eigen(mut matrix: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
         vectors.into_iter().enumerate().map(|(at, vector)| (matrix[at][at], vector)).collect();
     pairs.sort_by(|(left, _), (right, _)| right.total_cmp(left));
     pairs.into_iter().unzip()
+}
+
+/// Turns two rows, the first above the second, into each other.
+fn rotate(rows: &mut [Vec<f64>], [p, q]: [usize; 2], cosine: f64, sine: f64) {
+    let (head, tail) = rows.split_at_mut(q);
+    for (above, below) in head[p].iter_mut().zip(&mut tail[0]) {
+        (*above, *below) = (cosine * *above - sine * *below, sine * *above + cosine * *below);
+    }
 }

@@ -6,7 +6,7 @@ use std::error::Error;
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_core::{
-    LossAverages, cross_entropy_per_sample, cvar, difficulty, focal_loss_per_sample,
+    LossAverages, class_balanced_cross_entropy, cross_entropy_per_sample, cvar, difficulty, focal_loss_per_sample,
     generalised_cross_entropy_per_sample, mixed_cross_entropy_per_sample, smoothed_cross_entropy_per_sample,
     weighted_mean,
 };
@@ -58,6 +58,18 @@ fn the_mean_by_class_weights_equals_pytorchs_weighted_cross_entropy() -> TestRes
     let gradients = loss.backward()?;
     let gradient = gradients.get(&logits).ok_or("no gradient")?;
     assert!(distance(gradient, fixtures.get("sample.class_weighted.grad")?)? < 1e-6);
+    Ok(())
+}
+
+#[test]
+fn every_class_counts_the_same_in_the_class_balanced_loss_as_in_pytorch() -> TestResult {
+    let fixtures = Fixtures::load("methods")?;
+    let logits = Var::from_tensor(fixtures.get("sample.logits")?)?;
+    let loss = class_balanced_cross_entropy(&logits, fixtures.get("sample.labels")?)?;
+    assert!(distance(&loss, fixtures.get("sample.class_balanced.loss")?)? < 1e-6);
+    let gradients = loss.backward()?;
+    let gradient = gradients.get(&logits).ok_or("no gradient")?;
+    assert!(distance(gradient, fixtures.get("sample.class_balanced.grad")?)? < 1e-6);
     Ok(())
 }
 
