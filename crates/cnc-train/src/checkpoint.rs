@@ -204,6 +204,20 @@ impl Checkpoints {
         }))
     }
 
+    /// Whether all that is there can be gone on from.
+    #[must_use]
+    pub fn are_whole(&self) -> bool {
+        let in_progress = match self.read::<Counters>(LAST, &Device::Cpu) {
+            Ok(None) => true,
+            Ok(Some((counters, _))) => self.in_progress(&counters.stage, &Device::Cpu).is_ok(),
+            Err(_) => false,
+        };
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let stages = names.iter().filter_map(|name| name.strip_prefix("stage-")?.strip_suffix(".safetensors"));
+        in_progress && stages.into_iter().all(|stage| self.finished(stage, &Device::Cpu).is_ok())
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.safetensors"))
     }

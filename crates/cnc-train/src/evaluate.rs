@@ -115,6 +115,21 @@ impl Predictions {
         Ok(out)
     }
 
+    /// Replace the answers of the chosen rows by another model's, which has representations of the same size.
+    pub fn take(&mut self, other: &Self, chosen: impl Fn(usize) -> bool) {
+        let dim = self.dim.max(1);
+        let own = self.classes.iter_mut().zip(&mut self.confidences).zip(self.representations.chunks_mut(dim));
+        let others = other.classes.iter().zip(&other.confidences).zip(other.representations.chunks(dim));
+        for (row, (((class, confidence), values), ((new_class, new_confidence), new_values))) in
+            own.zip(others).enumerate()
+        {
+            if chosen(row) && values.len() == new_values.len() {
+                (*class, *confidence) = (*new_class, *new_confidence);
+                values.copy_from_slice(new_values);
+            }
+        }
+    }
+
     /// The representations in the batches in which they were encoded, so that sums over them round alike.
     fn in_batches(&self, device: &Device) -> impl Iterator<Item = candle_core::Result<Tensor>> {
         let dim = self.dim.max(1);

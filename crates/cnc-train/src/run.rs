@@ -81,8 +81,8 @@ pub struct Fit {
 
 /// What the figures of a stage stand beside.
 struct Figures<'a> {
-    name: &'static str,
-    title: &'static str,
+    name: &'a str,
+    title: &'a str,
     steps: u64,
     selected: &'a Selected,
 }

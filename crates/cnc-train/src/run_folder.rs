@@ -104,11 +104,11 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Look for a run with these settings, of these stages.
+    /// Look for a run with these settings.
     ///
     /// # Errors
     /// When the folder holds a run with other settings.
-    pub fn find(path: &Path, config: &RunConfig, stages: &[&str]) -> Result<Found> {
+    pub fn find(path: &Path, config: &RunConfig) -> Result<Found> {
         let folder = Self { path: path.to_owned() };
         if !folder.file("config.toml").exists() {
             return Ok(Found::Nothing);
@@ -125,11 +125,7 @@ impl RunFolder {
                 None => Found::Nothing,
             });
         }
-        let checkpoints = folder.checkpoints();
-        let whole = stages.iter().all(|stage| {
-            checkpoints.finished(stage, &Device::Cpu).is_ok() && checkpoints.in_progress(stage, &Device::Cpu).is_ok()
-        });
-        Ok(if whole { Found::Unfinished(folder) } else { Found::Nothing })
+        Ok(if folder.checkpoints().are_whole() { Found::Unfinished(folder) } else { Found::Nothing })
     }
 
     /// Where the folder is.

@@ -111,7 +111,7 @@ impl TrainingSettings {
     }
 
     /// The stage of this length, where an epoch has so many samples.
-    pub(crate) fn plan(&self, name: &'static str, title: &'static str, samples: usize) -> StagePlan<'_> {
+    pub(crate) fn plan<'a>(&'a self, name: &'a str, title: &'a str, samples: usize) -> StagePlan<'a> {
         let steps_per_epoch = (samples as u64).div_ceil(self.batch_size).max(1);
         StagePlan {
             name,

@@ -67,9 +67,9 @@ pub trait Objective {
 /// What one stage of a method is.
 pub struct StagePlan<'a> {
     /// Name in files.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Name for people.
-    pub title: &'static str,
+    pub title: &'a str,
     /// Optimiser steps.
     pub steps: u64,
     /// Optimiser steps that make one pass over the training split.

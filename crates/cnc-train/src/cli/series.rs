@@ -61,7 +61,7 @@ pub(super) fn open(opened: Option<Opened>, planned: &Planned) -> Result<Opened> 
 /// The finished run: taken from its folder, gone on with, or started.
 pub(super) fn obtain(planned: &Planned, opened: &Opened, stop: &Arc<AtomicBool>) -> Result<FinishedRun> {
     let Planned { job, path, .. } = planned;
-    let folder = match RunFolder::find(path, &job.config, job.info.stages)? {
+    let folder = match RunFolder::find(path, &job.config)? {
         Found::Finished(results) => {
             eprintln!("{} is finished: its figures are taken", path.display());
             return finished(path, *results);

@@ -8,7 +8,6 @@ use anyhow::Result;
 use cnc_core::{Afr, AfrOptions, shuffled};
 use serde::{Deserialize, Serialize};
 
-use super::batches::Order;
 use super::erm::first_stage_on;
 use super::{GroupLabels, Method, MethodInfo};
 use crate::evaluate::{View, evaluation, predict_rows};
@@ -63,8 +62,7 @@ impl Method for AfrSettings {
         let mut kept = shuffled(train.len() as u32, &mut run.seeds.purpose("afr").generator());
         let held_out = ((train.len() as f64 * self.held_out).round() as usize).clamp(1, train.len().max(2) - 1);
         let held_out: Vec<u32> = kept.drain(..held_out).collect();
-        let samples = kept.len();
-        let plain = first_stage_on(run, &self.stage1, Order::Epochs(kept.into()), samples)?;
+        let plain = first_stage_on(run, &self.stage1, ("erm", "ERM"), kept, None)?;
 
         let start = Instant::now();
         let model = run.last_model(&plain)?;

@@ -87,7 +87,8 @@ impl Method for ErmSettings {
         let train = &run.dataset.train;
         let weights =
             if self.class_weights { class_weights(train.labels(), run.dataset.classes.len())? } else { vec![] };
-        let batches = erm_batches(run, &self.training, Order::all(train.len()));
+        let (order, seeds) = (Order::all(train.len()), run.seeds.purpose("erm"));
+        let batches = Batches { order, size: self.training.batch_size, seeds };
         let mut objective =
             Erm { batches, device: run.device.clone(), variant: self.variant()?, class_weights: weights };
         Ok(vec![run.stage(&self.training.plan("erm", "ERM", train.len()), &mut objective, None)?])
@@ -96,23 +97,22 @@ impl Method for ErmSettings {
 
 /// Train the stage `erm`: the plain model that other methods start from.
 pub(super) fn first_stage(run: &Run, training: &TrainingSettings) -> Result<TrainedStage> {
-    let samples = run.dataset.train.len();
-    first_stage_on(run, training, Order::all(samples), samples)
+    let rows: Vec<u32> = (0..run.dataset.train.len() as u32).collect();
+    first_stage_on(run, training, ("erm", "ERM"), rows, None)
 }
 
-/// Train the stage `erm` on `samples` rows in this order.
+/// Train a plain stage, with its name in files and for people, on these rows.
 pub(super) fn first_stage_on(
     run: &Run,
     training: &TrainingSettings,
-    order: Order,
-    samples: usize,
+    (name, title): (&str, &str),
+    rows: Vec<u32>,
+    before: Option<&TrainedStage>,
 ) -> Result<TrainedStage> {
-    let batches = erm_batches(run, training, order);
-    run.stage(&training.plan("erm", "ERM", samples), &mut plain(run, batches), None)
-}
-
-fn erm_batches(run: &Run, training: &TrainingSettings, order: Order) -> Batches {
-    Batches { order, size: training.batch_size, seeds: run.seeds.purpose("erm") }
+    let plan = training.plan(name, title, rows.len());
+    let order = Order::Epochs(rows.into());
+    let batches = Batches { order, size: training.batch_size, seeds: run.seeds.purpose(name) };
+    run.stage(&plan, &mut plain(run, batches), before)
 }
 
 /// Plain cross-entropy on these batches.

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result};
 use candle_core::{D, DType, Device, Tensor, Var};
-use cnc_core::{cross_entropy, environment_groups, flip_probability};
+use cnc_core::{class_balanced_cross_entropy, environment_groups, flip_probability};
 use cnc_data::{Batch, Draw};
 use cnc_models::{Mode, Model};
 use rand::Rng;
@@ -102,7 +102,7 @@ impl Objective for Twins {
         self.batches.sampler()
     }
 
-    /// Algorithm 1: cross-entropy of the network that trains on a row, with the row's label as it is; then labels are
+    /// Algorithm 1: class-balanced cross-entropy of the network that trains on a row, with the row's label as it is; then labels are
     /// flipped to what the other network says, the more often the surer it is.
     fn loss(&mut self, model: &dyn Model, batch: Batch, (): &(), seed: u64) -> Result<Tensor> {
         let rows: Vec<usize> = batch.indices.iter().map(|row| *row as usize).collect();
@@ -120,7 +120,7 @@ impl Objective for Twins {
         let of_second = (1.0 - &of_first)?;
         let held_in = (first.broadcast_mul(&of_first)? + second.broadcast_mul(&of_second)?)?;
         let held_out = (first.broadcast_mul(&of_second)? + second.broadcast_mul(&of_first)?)?.detach();
-        let loss = cross_entropy(&held_in, &labels)?;
+        let loss = class_balanced_cross_entropy(&held_in, &labels)?;
         self.flip(&rows, &held_out.to_dtype(DType::F32)?, Seeds::new(seed))?;
         Ok(loss)
     }
