@@ -7,7 +7,7 @@ use cnc_core::bootstrap::Difference;
 use maud::{DOCTYPE, Markup, html};
 
 use super::{AverageKind, Comparison, MethodRow, Spread};
-use crate::table::aligned;
+use crate::table::{NO_RULE, aligned};
 
 /// What stands where there is no figure.
 const NONE: &str = "-";
@@ -136,9 +136,9 @@ fn pairs(comparison: &Comparison) -> Vec<Vec<String>> {
 /// As plain text.
 #[must_use]
 pub fn text(comparison: &Comparison) -> String {
-    let mut out = aligned(&rows(comparison), 0);
+    let mut out = aligned(&rows(comparison), NO_RULE);
     for table in [pairs(comparison)].iter().filter(|table| !table.is_empty()) {
-        let _ = write!(out, "\n{}", aligned(table, 0));
+        let _ = write!(out, "\n{}", aligned(table, NO_RULE));
     }
     let _ = write!(out, "\n{}\n", remarks(comparison).join("\n"));
     out
