@@ -1,6 +1,9 @@
 //! Methods side by side: one command, a folder each, and a table that is the same however often it was stopped.
 
-use cnc_tests::Workbench;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cnc_tests::{Outcome, Workbench};
 use serde_json::Value;
 
 const COMPARE: &[&str] = &[
@@ -128,4 +131,26 @@ fn settings_go_to_the_methods_that_have_them() {
     // JTT's only, and checked before anything is trained.
     bench.run(&[&compare[..], &["--set", "upweight=0"]].concat()).fails(2, &["`upweight`", "at least 1"]);
     assert!(!bench.file("x").exists());
+}
+
+#[test]
+fn a_signal_stops_a_comparison_and_the_same_command_goes_on() {
+    let bench = Workbench::new();
+    let child = bench.command(COMPARE).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while !bench.file("table/rwg-0/config.toml").exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "the second run did not start");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let outcome = Outcome::of(child.wait_with_output().unwrap());
+    outcome.fails(130, &["interrupted", "go on with the same command"]);
+    assert!(!outcome.stderr.contains("--resume"), "{}", outcome.stderr);
+    let rest = bench.run(COMPARE).success();
+    assert_eq!(rest.stderr.matches("is finished").count(), 1, "{}", rest.stderr);
+
+    let uninterrupted = Workbench::new();
+    let _ = uninterrupted.run(COMPARE).success();
+    assert_eq!(figures(&bench), figures(&uninterrupted));
 }

@@ -73,5 +73,8 @@ pub(super) fn list(trials: &[Trial]) -> String {
         ]
     }));
     let metric = trials.first().map(|trial| trial.metric.as_str()).unwrap_or_default();
-    format!("{}\nthe metric is {metric} on validation, in %; test figures choose nothing\n", table::aligned(&rows, table::NO_RULE))
+    format!(
+        "{}\nthe metric is {metric} on validation, in %; test figures choose nothing\n",
+        table::aligned(&rows, table::NO_RULE)
+    )
 }
