@@ -79,6 +79,11 @@ impl LogisticRegression {
                 loss += 0.5 * l2 * weight * weight;
                 *slope += l2 * weight;
             }
+            // Adding one number to all biases changes no likelihood: without a pull to a sum of zero the steps drift along
+            // it, far enough to lose the biases' differences in rounding. The optimum is where it was.
+            let sum: f64 = parameters.iter().skip(penalised).sum();
+            loss += 0.5 * sum * sum;
+            gradient.iter_mut().skip(penalised).for_each(|slope| *slope += sum);
             (loss, gradient)
         };
         minimise(objective, l1, penalised, vec![0.0; penalised + classes], LIMITS)

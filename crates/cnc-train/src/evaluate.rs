@@ -33,6 +33,8 @@ pub struct Predictions {
     pub representations: Vec<f32>,
     /// Width of a representation.
     pub dim: usize,
+    /// Rows that were encoded at a time.
+    pub batch: usize,
 }
 
 /// Which view of an image is evaluated.
@@ -50,10 +52,24 @@ pub enum View {
 /// When a row cannot be read, or the model does not take it.
 pub fn predict(model: &dyn Model, split: &Arc<Split>, view: View, device: &Device) -> Result<Predictions> {
     let rows: Vec<u32> = (0..split.len() as u32).collect();
+    predict_rows(model, split, &rows, view, device)
+}
+
+/// Predict some rows of a split, in their order.
+///
+/// # Errors
+/// As [`predict`].
+pub fn predict_rows(
+    model: &dyn Model,
+    split: &Arc<Split>,
+    rows: &[u32],
+    view: View,
+    device: &Device,
+) -> Result<Predictions> {
     let (_, height, width) = split.shape();
-    let batch_size = (PIXELS / (height * width).max(1)).clamp(1, BATCH);
+    let batch = (PIXELS / (height * width).max(1)).clamp(1, BATCH);
     let draws: Vec<Draw<()>> = rows
-        .chunks(batch_size)
+        .chunks(batch)
         .enumerate()
         .map(|(index, rows)| {
             let augment = match view {
@@ -63,21 +79,74 @@ pub fn predict(model: &dyn Model, split: &Arc<Split>, view: View, device: &Devic
             Draw { rows: rows.to_vec(), augment, tag: () }
         })
         .collect();
-    let mut out = Predictions { dim: model.dim(), ..Predictions::default() };
+    let mut out = Predictions { dim: model.dim(), batch, ..Predictions::default() };
     for item in prefetch(Arc::clone(split), draws.into_iter(), AHEAD) {
         let (batch, ()) = item?;
         let inputs = to_model(batch.inputs, device)?;
-        let (representation, logits) = no_grad(|| {
-            let representation = model.encode(&inputs, Mode::Eval)?;
-            let logits = model.classify(&representation, Mode::Eval)?;
-            Ok::<_, cnc_models::Error>((representation.detach(), logits.detach()))
-        })?;
-        let logits = logits.to_dtype(DType::F32)?;
-        out.classes.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
-        out.confidences.extend(confidence(&logits)?);
+        let representation = no_grad(|| model.encode(&inputs, Mode::Eval))?.detach();
+        out.answer(model, &representation)?;
         out.representations.extend(representation.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
     }
     Ok(out)
+}
+
+impl Predictions {
+    /// Add what the model's classifier says of representations `(batch, dim)`.
+    fn answer(&mut self, model: &dyn Model, representations: &Tensor) -> Result<()> {
+        let logits = no_grad(|| model.classify(representations, Mode::Eval))?.detach().to_dtype(DType::F32)?;
+        self.classes.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
+        self.confidences.extend(confidence(&logits)?);
+        Ok(())
+    }
+
+    /// What the classifier of `model` says of the same representations: of a model with the same encoder.
+    ///
+    /// # Errors
+    /// When the model's representations have another size.
+    pub fn answered_by(&self, model: &dyn Model, device: &Device) -> Result<Self> {
+        let mut out =
+            Self { representations: self.representations.clone(), dim: self.dim, batch: self.batch, ..Self::default() };
+        for representations in self.in_batches(device) {
+            out.answer(model, &representations?)?;
+        }
+        Ok(out)
+    }
+
+    /// Logits `(rows, classes)`, row by row, of the same representations.
+    ///
+    /// # Errors
+    /// When the model's representations have another size.
+    pub fn logits_by(&self, model: &dyn Model, device: &Device) -> Result<Vec<f32>> {
+        let mut out = Vec::with_capacity(self.classes.len() * model.classes());
+        for representations in self.in_batches(device) {
+            let representations = representations?;
+            let logits = no_grad(|| model.classify(&representations, Mode::Eval))?.detach().to_dtype(DType::F32)?;
+            out.extend(logits.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(out)
+    }
+
+    /// Replace the answers of the chosen rows by another model's, which has representations of the same size.
+    pub fn take(&mut self, other: &Self, chosen: impl Fn(usize) -> bool) {
+        let dim = self.dim.max(1);
+        let own = self.classes.iter_mut().zip(&mut self.confidences).zip(self.representations.chunks_mut(dim));
+        let others = other.classes.iter().zip(&other.confidences).zip(other.representations.chunks(dim));
+        for (row, (((class, confidence), values), ((new_class, new_confidence), new_values))) in
+            own.zip(others).enumerate()
+        {
+            if chosen(row) && values.len() == new_values.len() {
+                (*class, *confidence) = (*new_class, *new_confidence);
+                values.copy_from_slice(new_values);
+            }
+        }
+    }
+
+    /// The representations in the batches in which they were encoded, so that sums over them round alike.
+    fn in_batches(&self, device: &Device) -> impl Iterator<Item = candle_core::Result<Tensor>> {
+        let dim = self.dim.max(1);
+        let batches = self.representations.chunks(self.batch.max(1) * dim);
+        batches.map(move |values| Tensor::from_slice(values, (values.len() / dim, dim), device))
+    }
 }
 
 /// Probability of the most likely class: `(batch, classes)` logits to `batch` values.

@@ -3,12 +3,17 @@
 pub mod averaging;
 pub mod checkpoint;
 pub mod cli;
+pub mod compare;
 pub mod data;
 pub mod device;
 pub mod error;
 pub mod evaluate;
+pub mod features;
+pub mod grid;
 pub mod inputs;
+pub mod job;
 pub mod log;
+pub mod memory;
 pub mod methods;
 pub mod progress;
 pub mod recipe;

@@ -5,6 +5,7 @@
 //! `loss = "published"` is chosen. What a user gives (a configuration file, then `--set`) is laid over the recipe,
 //! and the outcome becomes a checked settings struct once.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
@@ -140,14 +141,42 @@ pub fn parse_assignment(text: &str) -> Result<Table, UsageError> {
     Ok(table)
 }
 
-/// Turn a settings table into the struct of a method.
+/// Turn a settings table into the struct of a method, which has exactly the table's keys.
 ///
 /// # Errors
-/// When a value is not one of the valid ones; the message names the key.
-pub fn checked<T: DeserializeOwned>(method: &str, settings: &Table) -> Result<T, UsageError> {
-    Value::Table(settings.clone())
+/// When a key is missing or unknown, or a value is not one of the valid ones; the message names the key.
+pub fn checked<T: DeserializeOwned + Serialize>(method: &str, settings: &Table) -> Result<T, UsageError> {
+    // No setting is a negative whole number. Found here, it is named with its full key.
+    if let Some((name, value)) = negative(settings, "") {
+        return Err(UsageError(format!("setting `{name}` is {value}, expected a whole number of at least 0")));
+    }
+    let read: T = Value::Table(settings.clone())
         .try_into()
-        .map_err(|e: toml::de::Error| UsageError(format!("settings of `{method}`: {}", e.to_string().trim())))
+        .map_err(|e: toml::de::Error| UsageError(format!("settings of `{method}`: {}", e.to_string().trim())))?;
+    let known = Table::try_from(&read).map_err(|e| UsageError(format!("settings of `{method}`: {e}")))?;
+    let valid = dotted_keys(&known, "");
+    match dotted_keys(settings, "").into_iter().find(|name| !valid.contains(name)) {
+        None => Ok(read),
+        Some(name) => {
+            let hint = did_you_mean(&name, valid.iter().map(String::as_str));
+            Err(UsageError(format!(
+                "settings of `{method}`: unknown setting `{name}`{hint}\n  valid here: {}",
+                valid.join(", ")
+            )))
+        }
+    }
+}
+
+/// The first negative whole number of a table, by its dotted name.
+fn negative(table: &Table, path: &str) -> Option<(String, i64)> {
+    table.iter().find_map(|(key, value)| {
+        let name = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match value {
+            Value::Integer(number) if *number < 0 => Some((name, *number)),
+            Value::Table(inner) => negative(inner, &name),
+            _ => None,
+        }
+    })
 }
 
 fn overlay(base: &mut Table, over: &Table, origin: &str, path: &str) -> Result<(), UsageError> {

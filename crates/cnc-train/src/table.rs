@@ -99,8 +99,11 @@ fn percent(accuracy: Option<f64>) -> String {
     accuracy.map_or("-".to_owned(), |accuracy| format!("{:.1}", 100.0 * accuracy))
 }
 
+/// For tables without a line before their last rows.
+pub(crate) const NO_RULE: usize = usize::MAX;
+
 /// Columns as wide as their widest cell, the first one flush left, with a line below the header and above row `rule`.
-fn aligned(rows: &[Vec<String>], rule: usize) -> String {
+pub(crate) fn aligned(rows: &[Vec<String>], rule: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::open_manifest;
 use crate::evaluate::{View, predict, summarise};
+use crate::methods::find;
 use crate::run_folder::RunConfig;
 use crate::{device, table};
 
@@ -49,7 +50,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let device = device::open(&arguments.device)?;
     let manifest = open_manifest(&config.dataset)?;
     let dataset = config.data.open(manifest, config.limit, config.seed)?;
-    let model = cnc_models::build(&config.model, dataset.classes.len(), config.seed, &device)?;
+    let method = (find(&config.method)?.build)(&config.settings)?;
+    let model = method.model(cnc_models::build(&config.model, dataset.classes.len(), config.seed, &device)?)?;
     model.parameters().read(&file("model.safetensors"))?;
     let split = match arguments.split {
         SplitName::Train => &dataset.train,

@@ -305,6 +305,7 @@ mod tests {
             confidences: vec![0.75; split.len()],
             representations: pairs.flat_map(|(colour, class)| [*colour as f32, *class as f32, 0.0]).collect(),
             dim: 3,
+            batch: 1,
         }
     }
 
