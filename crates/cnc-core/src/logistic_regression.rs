@@ -16,8 +16,8 @@ use crate::features::{Features, LinearHead};
 use crate::minimise::{Limits, minimise};
 use crate::softmax::SoftmaxRegression;
 
-/// The gradient of the mean loss is zero below this; scikit-learn stops at 1e-4.
-const LIMITS: Limits = Limits { gradient: 1e-7, steps: 5000 };
+/// The gradient of the mean loss is zero below this (scikit-learn stops at 1e-4), or after so many steps.
+const LIMITS: Limits = Limits { gradient: 1e-6, steps: 1000 };
 
 /// What keeps the weights small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

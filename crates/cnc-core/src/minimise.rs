@@ -13,7 +13,10 @@ const MEMORY: usize = 10;
 /// Share of the decrease promised by the gradient that a step must bring (Armijo).
 const SUFFICIENT: f64 = 1e-4;
 /// Halvings of a step before it is given up.
-const HALVINGS: usize = 40;
+const HALVINGS: usize = 30;
+/// Changes of the value below this share of it are rounding, which is no reason to shorten a step: near the minimum the
+/// gradient still tells where it is.
+const ROUNDING: f64 = 1e-14;
 
 /// Where to stop.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +61,7 @@ pub(crate) fn minimise(
             let promised: f64 = next.iter().zip(&x).zip(&steepest).map(|((next, x), slope)| (next - x) * slope).sum();
             let (next_value, next_gradient) = smooth(&next);
             let next_value = next_value + absolute(&next);
-            if promised < 0.0 && next_value <= value + SUFFICIENT * promised {
+            if promised < 0.0 && next_value <= value + SUFFICIENT * promised + ROUNDING * value.abs() {
                 found = Some((next, next_value, next_gradient));
                 break;
             }

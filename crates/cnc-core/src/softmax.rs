@@ -1,5 +1,7 @@
 //! Softmax regression on plain slices: the objective that all refits of a last layer share.
 
+use crate::vectors::dot;
+
 /// Turns logits into likelihoods, and gives -log of the likelihood of `label`.
 pub(crate) fn softmax(logits: &mut [f64], label: usize) -> f64 {
     let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -38,7 +40,7 @@ impl SoftmaxRegression {
         let mut scores = vec![0.0; self.classes];
         for ((x, &label), &share) in self.rows.chunks_exact(self.dim).zip(&self.labels).zip(&self.weights) {
             for ((score, weight), bias) in scores.iter_mut().zip(weight.chunks_exact(self.dim)).zip(bias) {
-                *score = weight.iter().zip(x).map(|(weight, x)| weight * x).sum::<f64>() + bias;
+                *score = dot(weight, x) + bias;
             }
             loss += share * softmax(&mut scores, label as usize);
             for (class, (score, (of_weight, of_bias))) in
