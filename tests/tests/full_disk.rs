@@ -55,6 +55,7 @@ fn a_disk_that_is_full_at_any_file_costs_no_more_than_the_steps_since_the_last_c
         "checkpoint/stage-erm.safetensors",
         "checkpoint/stage-cnc.safetensors",
         "model.safetensors",
+        "predictions.safetensors",
         "story.json",
         "report.html",
         "results.json",
