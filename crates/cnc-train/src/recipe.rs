@@ -1,9 +1,10 @@
 //! Recipes: the hyper-parameters of every method on a dataset, as `recipe.toml` holds them.
 //!
-//! At its top a recipe has what is for every method: the model, its weights, and `checkpoint_activations`. Below it has a table a method, and names every setting of it: a key that the recipe does not name does not exist,
-//! so that a misspelt one is an error wherever it comes from. `[cnc-published]` holds what changes in `[cnc]` when
-//! `loss = "published"` is chosen. What a user gives (a configuration file, then `--set`) is laid over the recipe,
-//! and the outcome becomes a checked settings struct once.
+//! At its top a recipe has what is for every method: the model, its weights, and whether activations are recomputed. Below
+//! it has a table a method, and names every setting of it: a key that the recipe does not name does not exist, so that a
+//! misspelt one is an error wherever it comes from. `[cnc-published]` holds what changes in `[cnc]` when
+//! `loss = "published"` is chosen. What a user gives (a configuration file, then `--set`) is laid over the recipe, and the
+//! outcome becomes a checked settings struct once.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
