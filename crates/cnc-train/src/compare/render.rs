@@ -1,10 +1,11 @@
-//! A comparison as text, Markdown, CSV and HTML: the same cells in each.
+//! A comparison as text, Markdown and HTML, the same cells in each, and as CSV.
 
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use cnc_core::bootstrap::Difference;
 use maud::{DOCTYPE, Markup, html};
+use serde::Serialize;
 
 use super::{AverageKind, Comparison, MethodRow, Spread};
 use crate::table::{NO_RULE, aligned};
@@ -41,8 +42,7 @@ fn cells(comparison: &Comparison, method: &MethodRow) -> Vec<String> {
         let above = ours.zip(method.paper).map(|(ours, paper)| ours - paper.worst_group);
         cells.push(above.map_or(NONE.to_owned(), |above| format!("{above:+.1}")));
     }
-    let epochs: Vec<String> = method.runs.iter().map(|run| format!("{:.1}", run.epoch)).collect();
-    cells.push(epochs.join(" "));
+    cells.push(epochs(method));
     cells.push(method.duration_s.map_or(NONE.to_owned(), |time| format!("{:.0}", time.mean)));
     cells.push(method.peak_memory_bytes.map_or(NONE.to_owned(), |bytes| (bytes >> 20).to_string()));
     cells.push(method.label_budget.clone());
@@ -50,6 +50,12 @@ fn cells(comparison: &Comparison, method: &MethodRow) -> Vec<String> {
         cells.push(method.set.join(" "));
     }
     cells
+}
+
+/// The epoch of the chosen checkpoint of each run.
+fn epochs(method: &MethodRow) -> String {
+    let epochs: Vec<String> = method.runs.iter().map(|run| format!("{:.1}", run.epoch)).collect();
+    epochs.join(" ")
 }
 
 /// Mean and deviation in %.
@@ -162,14 +168,56 @@ pub fn markdown(comparison: &Comparison) -> String {
     out
 }
 
+/// A line of the CSV file: figures for programs, accuracies as fractions, those of papers in %.
+#[derive(Serialize)]
+struct CsvRow<'a> {
+    method: &'a str,
+    settings: String,
+    seeds: usize,
+    worst_group_mean: Option<f64>,
+    worst_group_deviation: Option<f64>,
+    average_mean: Option<f64>,
+    average_deviation: Option<f64>,
+    adjusted_average_mean: Option<f64>,
+    adjusted_average_deviation: Option<f64>,
+    gap_mean: Option<f64>,
+    gap_deviation: Option<f64>,
+    paper_worst_group: Option<f64>,
+    paper_average: Option<f64>,
+    epochs: String,
+    duration_s: Option<f64>,
+    peak_memory_bytes: Option<u64>,
+    label_budget: &'a str,
+}
+
 /// As CSV: the table of methods.
 ///
 /// # Errors
 /// When there is no memory for it.
 pub fn csv(comparison: &Comparison) -> Result<String> {
+    let mean = |spread: Option<Spread>| spread.map(|spread| spread.mean);
+    let deviation = |spread: Option<Spread>| spread.and_then(|spread| spread.deviation);
     let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows(comparison) {
-        writer.write_record(&row)?;
+    for method in &comparison.methods {
+        writer.serialize(CsvRow {
+            method: &method.method,
+            settings: method.set.join(" "),
+            seeds: method.runs.len(),
+            worst_group_mean: mean(method.worst_group),
+            worst_group_deviation: deviation(method.worst_group),
+            average_mean: mean(method.average),
+            average_deviation: deviation(method.average),
+            adjusted_average_mean: mean(method.adjusted_average),
+            adjusted_average_deviation: deviation(method.adjusted_average),
+            gap_mean: mean(method.gap),
+            gap_deviation: deviation(method.gap),
+            paper_worst_group: method.paper.map(|paper| paper.worst_group),
+            paper_average: method.paper.map(|paper| paper.average),
+            epochs: epochs(method),
+            duration_s: mean(method.duration_s),
+            peak_memory_bytes: method.peak_memory_bytes,
+            label_budget: &method.label_budget,
+        })?;
     }
     let bytes = writer.into_inner().map_err(|error| error.into_error()).context("cannot write CSV")?;
     Ok(String::from_utf8(bytes)?)

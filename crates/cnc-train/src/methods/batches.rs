@@ -96,3 +96,71 @@ impl Batches {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batches(order: Order, size: u64) -> Batches {
+        Batches { order, size, seeds: Seeds::new(3) }
+    }
+
+    fn rows(sampler: &mut impl FnMut(u64) -> Vec<Draw<()>>, step: u64) -> Vec<u32> {
+        sampler(step).remove(0).rows
+    }
+
+    fn orders() -> [Order; 4] {
+        let keys = [0, 0, 0, 0, 1, 1, 2, 2, 2];
+        [
+            Order::all(9),
+            Order::balanced(&keys).unwrap(),
+            Order::subsets(&keys, true, Seeds::new(1)).unwrap(),
+            Order::subsets(&keys, false, Seeds::new(1)).unwrap(),
+        ]
+    }
+
+    #[test]
+    fn a_sampler_that_starts_in_the_middle_goes_on_with_the_same_batches() {
+        for order in orders() {
+            let batches = batches(order, 4);
+            let mut whole = batches.sampler();
+            let expected: Vec<_> = (0..12).map(|step| rows(&mut whole, step)).collect();
+            let mut resumed = batches.sampler();
+            let found: Vec<_> = (7..12).map(|step| rows(&mut resumed, step)).collect();
+            assert_eq!(found, expected[7..]);
+        }
+    }
+
+    #[test]
+    fn a_pass_shows_every_row_once_and_the_next_one_in_another_order() {
+        let mut sampler = batches(Order::all(9), 4).sampler();
+        let mut pass =
+            |first: u64| -> Vec<u32> { (first..first + 3).flat_map(|step| rows(&mut sampler, step)).collect() };
+        let (one, two) = (pass(0), pass(3));
+        assert_ne!(one, two);
+        for mut pass in [one, two] {
+            pass.sort_unstable();
+            assert_eq!(pass, (0..9).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn subsets_have_as_many_rows_of_every_key_and_only_fresh_ones_change() {
+        let keys = [0, 0, 0, 0, 1, 1, 2, 2, 2];
+        let passes = |fresh: bool| -> Vec<Vec<u32>> {
+            let mut sampler = batches(Order::subsets(&keys, fresh, Seeds::new(1)).unwrap(), 6).sampler();
+            let sorted = |step| {
+                let mut rows = rows(&mut sampler, step);
+                rows.sort_unstable();
+                rows
+            };
+            (0..6).map(sorted).collect()
+        };
+        for pass in passes(true).iter().chain(&passes(false)) {
+            let counts = [0, 1, 2].map(|key| pass.iter().filter(|row| keys[**row as usize] == key).count());
+            assert_eq!(counts, [2, 2, 2]);
+        }
+        assert!(passes(false).windows(2).all(|pair| pair[0] == pair[1]));
+        assert!(passes(true).windows(2).any(|pair| pair[0] != pair[1]));
+    }
+}

@@ -170,3 +170,40 @@ impl Model for OnPrototypes {
         self.encoder.classes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_predicts_what_the_ensemble_does_and_still_does_when_it_is_read_from_a_file() {
+        let member = |shift: usize| Prototypes {
+            prototypes: (0..3 * 84).map(|i| ((i * 7 + shift) % 11) as f32 - 5.0).collect(),
+            scale: 2.0 + shift as f32,
+        };
+        let ensemble = PrototypeEnsemble { classes: 3, members: vec![member(0), member(4)] };
+        let encoder = || cnc_models::build("lenet", 3, 0, &Device::Cpu).unwrap();
+        let model = OnPrototypes::new(encoder(), 2).unwrap();
+        model.set(&ensemble).unwrap();
+        let values: Vec<f32> = (0..5 * 84).map(|i| ((i * 13) % 17) as f32 / 17.0).collect();
+        let expected = ensemble.likelihoods(&Features::new(&values, 84).unwrap()).unwrap();
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        model.parameters().save(&path).unwrap();
+        let read = OnPrototypes::new(encoder(), 2).unwrap();
+        read.parameters().read(&path).unwrap();
+        let representations = Tensor::from_slice(&values, (5, 84), &Device::Cpu).unwrap();
+        for model in [model, read] {
+            let logits = model.classify(&representations, Mode::Eval).unwrap();
+            let found = logits.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((f64::from(found.exp()) - expected).abs() < 1e-6, "{} is not {expected}", found.exp());
+            }
+        }
+        assert!(
+            OnPrototypes::new(encoder(), 3).unwrap().parameters().read(&path).is_err(),
+            "another number of members"
+        );
+    }
+}

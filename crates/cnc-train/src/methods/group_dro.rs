@@ -1,7 +1,7 @@
 //! Group DRO (Sagawa et al. 2020, "Distributionally robust neural networks for group shifts", algorithm 1): the loss of
 //! the groups that do badly counts for more. Groups are sampled uniformly, as in the paper's experiments.
 //!
-//! Methods that infer environments train on them with the same objective: [`on_groups`].
+//! Methods that infer environments train on them with the same objective.
 
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};

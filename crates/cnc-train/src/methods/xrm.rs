@@ -169,3 +169,46 @@ impl Twins {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_flips_to_what_the_other_network_is_sure_of_and_stays_where_it_knows_nothing() {
+        let seeds = Seeds::new(0);
+        let mut twins = Twins {
+            batches: Batches { order: Order::all(4), size: 4, seeds },
+            second: cnc_models::build("lenet", 2, 0, &Device::Cpu).unwrap(),
+            of_first: vec![true; 4],
+            labels: vec![0, 0, 1, 0],
+            device: Device::Cpu,
+        };
+        // Rows 3, 1 and 2: sure of class 1, of nothing, of class 1. Row 0 is in no batch.
+        let held_out = Tensor::new(&[[-40f32, 40.0], [0.0, 0.0], [-40.0, 40.0]], &Device::Cpu).unwrap();
+        for step in 0..20 {
+            twins.flip(&[3, 1, 2], &held_out, seeds.at(step)).unwrap();
+        }
+        assert_eq!(twins.labels, [0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn the_labels_and_the_second_network_go_on_from_a_checkpoint() {
+        let twins = |seed: u64, labels: Vec<u32>| Twins {
+            batches: Batches { order: Order::all(2), size: 2, seeds: Seeds::new(0) },
+            second: cnc_models::build("lenet", 2, seed, &Device::Cpu).unwrap(),
+            of_first: vec![true; 2],
+            labels,
+            device: Device::Cpu,
+        };
+        let (before, mut after) = (twins(0, vec![1, 0]), twins(1, vec![0, 0]));
+        after.load_state(&before.state().unwrap()).unwrap();
+        assert_eq!(after.labels, [1, 0]);
+        let weight = |twins: &Twins| {
+            twins.second.parameters().named().unwrap()["fc.weight"].flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        assert_eq!(weight(&after), weight(&before));
+        let message = twins(0, vec![1, 0, 1]).load_state(&before.state().unwrap()).unwrap_err().to_string();
+        assert!(message.contains("2 labels, expected 3"), "{message}");
+    }
+}
