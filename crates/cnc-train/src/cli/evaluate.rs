@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::open_manifest;
 use crate::evaluate::{View, predict, summarise};
 use crate::methods::find;
+use crate::recipe::of_method;
 use crate::run_folder::RunConfig;
 use crate::{device, table};
 
@@ -50,7 +51,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let device = device::open(&arguments.device)?;
     let manifest = open_manifest(&config.dataset)?;
     let dataset = config.data.open(manifest, config.limit, config.seed)?;
-    let method = (find(&config.method)?.build)(&config.settings)?;
+    let (settings, _) = of_method(&config.settings);
+    let method = (find(&config.method)?.build)(&settings)?;
     let model = method.model(cnc_models::build(&config.model, dataset.classes.len(), config.seed, &device)?)?;
     model.parameters().read(&file("model.safetensors"))?;
     let split = match arguments.split {
