@@ -20,7 +20,7 @@ type Op<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor, OpError>;
 const ACTIVATIONS: [Activation; 3] = [Activation::Gelu, Activation::GeluTanh, Activation::Relu];
 
 fn draw(shape: &[usize], generator: &mut ChaCha8Rng) -> Tensor {
-    let values: Vec<f32> = (0..shape.iter().product()).map(|_| generator.random_range(-1.5..1.5)).collect();
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| generator.random_range(-0.75..0.75)).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 

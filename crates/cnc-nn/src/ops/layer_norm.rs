@@ -262,8 +262,8 @@ impl Backward for Norm {
             let ds = tensor(ds, x.shape())?;
             let mut gradients = vec![
                 x.track_op().then(|| ds.clone()),
-                Some(tensor(partial, arguments[1].shape())?),
-                Some(tensor(dbias, arguments[2].shape())?),
+                arguments[1].track_op().then(|| tensor(partial, arguments[1].shape())).transpose()?,
+                arguments[2].track_op().then(|| tensor(dbias, arguments[2].shape())).transpose()?,
             ];
             if arguments.len() > 3 {
                 gradients.push(match self.mask {
