@@ -14,7 +14,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use candle_transformers::models::bert::Config;
 use cnc_core::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides, cross_entropy};
-use cnc_models::{Activations, Bert, BertConfig, Inputs, Mode, Model, TextOptions};
+use cnc_models::{Bert, BertConfig, Inputs, Mode, Model, TextOptions};
 use cnc_nn::no_grad;
 use cnc_nn::optim::{AdamW, AdamWOptions, Gradients, Optimizer, ParameterGroup};
 
@@ -31,10 +31,13 @@ fn main() -> Result<()> {
     println!("{:<44}{:>10}{:>10}{:>10}{:>10}", "", "median ms", "least ms", "GFLOP/s", "peak MiB");
     let lines = Lines { wanted, runs };
     for (batch, length) in [(8, 128), (4, 300)] {
-        for activations in [Activations::Kept, Activations::Recomputed] {
-            let suffix = if activations == Activations::Kept { "" } else { ", recomputed" };
+        for recomputed in [false, true] {
+            let suffix = if recomputed { ", recomputed" } else { "" };
             lines.line(&format!("bert-base step, {batch} x {length}{suffix}"), batch, length, 3, || {
-                let mut model = Trained::new(activations)?;
+                let mut model = Trained::new()?;
+                if recomputed {
+                    model.bert.recompute_activations()?;
+                }
                 let (inputs, labels) = (texts(batch, length)?, labels(batch)?);
                 Ok(move || {
                     let z = model.bert.encode(&inputs, TRAIN)?;
@@ -44,7 +47,7 @@ fn main() -> Result<()> {
             })?;
         }
         lines.line(&format!("bert-base evaluation, {batch} x {length}"), batch, length, 1, || {
-            let (model, inputs) = (bert(Activations::Kept)?, texts(batch, length)?);
+            let (model, inputs) = (bert()?, texts(batch, length)?);
             Ok(move || {
                 no_grad(|| model.classify(&model.encode(&inputs, Mode::Eval)?, Mode::Eval))?;
                 Ok(())
@@ -53,7 +56,7 @@ fn main() -> Result<()> {
     }
     lines.line("bert-base contrastive batch, 4 x 2 of 128", 8, 128, 3, || {
         let options = ContrastiveOptions { temperature: 0.05, sides: Sides::Two, contrast: Contrast::Published };
-        let (model, inputs, labels) = (bert(Activations::Kept)?, texts(8, 128)?, labels(8)?);
+        let (model, inputs, labels) = (bert()?, texts(8, 128)?, labels(8)?);
         let contrast = ContrastiveLoss::new(options)?;
         Ok(move || {
             let z = model.encode(&inputs, Mode::Eval)?;
@@ -114,10 +117,9 @@ fn peak_memory() -> Option<usize> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? / 1024)
 }
 
-fn bert(activations: Activations) -> Result<Bert> {
+fn bert() -> Result<Bert> {
     let config = BertConfig::bert(&Config::default(), 0.1)?;
-    let options = TextOptions { activations, ..TextOptions::new(config) };
-    Ok(Bert::new(2, 0, &Device::Cpu, &options)?)
+    Ok(Bert::new(2, 0, &Device::Cpu, &TextOptions::new(config))?)
 }
 
 fn texts(batch: usize, length: usize) -> Result<Inputs> {
@@ -136,8 +138,8 @@ struct Trained {
 }
 
 impl Trained {
-    fn new(activations: Activations) -> Result<Self> {
-        let bert = bert(activations)?;
+    fn new() -> Result<Self> {
+        let bert = bert()?;
         let group = ParameterGroup { parameters: bert.trainable(), weight_decay: 0.01, lr_scale: 1.0 };
         Ok(Self { optimizer: AdamW::new(vec![group], AdamWOptions::default())?, bert })
     }

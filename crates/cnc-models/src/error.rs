@@ -147,6 +147,45 @@ pub enum Error {
         row: usize,
     },
 
+    /// A model that keeps so little for the backward pass that there is nothing to recompute.
+    #[error("this model does not recompute activations: it is small enough to keep them; train it without")]
+    NotRecomputed,
+
+    /// The tensors of a file are not those of the model. Nothing was changed.
+    #[error(
+        "the weights in {} are not for this model: {mismatch}; choose the model that they are of, or other weights",
+        path.display()
+    )]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// Every tensor that does not fit.
+        mismatch: Box<cnc_nn::Mismatch>,
+    },
+
+    /// A file of PyTorch's that is damaged, or holds anything but tensors.
+    #[error(
+        "{} is not a state dict of PyTorch: {problem}; save one with torch.save(model.state_dict(), path)",
+        path.display()
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// A file in PyTorch's format before 1.6.
+    #[error(
+        "{} is in PyTorch's format before version 1.6; read it there and save it anew: \
+         torch.save(torch.load(path, weights_only=True), path)",
+        path.display()
+    )]
+    OldPickle {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// An error of a layer.
     #[error(transparent)]
     Layer(#[from] cnc_nn::Error),

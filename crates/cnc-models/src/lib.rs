@@ -7,9 +7,11 @@ mod freeze;
 mod lenet;
 mod model;
 mod registry;
+mod resnet;
+pub mod weights;
 
 #[cfg(feature = "bert")]
-pub use bert::{Activations, Architecture, Bert, BertConfig, Notice, Pooling, TextOptions};
+pub use bert::{Architecture, Bert, BertConfig, Notice, Pooling, TextOptions};
 pub use cnc_nn::Parameters;
 pub use cnc_nn::layers::Mode;
 pub use error::{Error, Result};
@@ -19,3 +21,4 @@ pub use model::{Inputs, Model};
 pub use registry::{build, names};
 #[cfg(feature = "bert")]
 pub use registry::{build_text, takes_text};
+pub use resnet::ResNet;

@@ -4,7 +4,7 @@ use candle_core::{Tensor, Var};
 use cnc_nn::Parameters;
 use cnc_nn::layers::Mode;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A batch as a model takes it.
 #[derive(Debug, Clone)]
@@ -42,14 +42,14 @@ pub trait Model: Send + Sync {
     /// Representations `(batch, dim)`.
     ///
     /// # Errors
-    /// [`Error::ImageShape`](crate::Error::ImageShape) and [`Error::InputKind`](crate::Error::InputKind) for inputs that
+    /// [`Error::ImageShape`] and [`Error::InputKind`] for inputs that
     /// the model is not made for.
     fn encode(&self, inputs: &Inputs, mode: Mode) -> Result<Tensor>;
 
     /// Logits `(batch, classes)` of representations `(batch, dim)`.
     ///
     /// # Errors
-    /// [`Error::Layer`](crate::Error::Layer) for representations of another size.
+    /// [`Error::Layer`] for representations of another size.
     fn classify(&self, representations: &Tensor, mode: Mode) -> Result<Tensor>;
 
     /// Prefix of the classifier's variables: all that depends on the number of classes.
@@ -68,4 +68,13 @@ pub trait Model: Send + Sync {
 
     /// Number of classes.
     fn classes(&self) -> usize;
+
+    /// From now on a training step keeps only what passes between the encoder's parts, and computes the rest again when it
+    /// needs it: less memory for more time, the same gradients to the last bit.
+    ///
+    /// # Errors
+    /// [`Error::NotRecomputed`] of models that have no such parts.
+    fn recompute_activations(&mut self) -> Result<()> {
+        Err(Error::NotRecomputed)
+    }
 }

@@ -7,6 +7,7 @@ use crate::bert::{self, Bert, TextOptions};
 use crate::error::{Error, Result};
 use crate::lenet::{self, LeNet};
 use crate::model::Model;
+use crate::resnet::{RESNET18, RESNET34, RESNET50, ResNet};
 
 /// How a model is built.
 #[derive(Clone, Copy)]
@@ -23,6 +24,18 @@ const MODELS: &[(&str, Constructor)] = &[
     #[cfg(feature = "bert")]
     (bert::NAME, Constructor::Text(|classes, seed, device, o| Ok(Box::new(Bert::new(classes, seed, device, o)?)))),
     (lenet::NAME, Constructor::Images(|classes, seed, device| Ok(Box::new(LeNet::new(classes, seed, device)?)))),
+    (
+        RESNET18.name,
+        Constructor::Images(|classes, seed, device| Ok(Box::new(ResNet::resnet18(classes, seed, device)?))),
+    ),
+    (
+        RESNET34.name,
+        Constructor::Images(|classes, seed, device| Ok(Box::new(ResNet::resnet34(classes, seed, device)?))),
+    ),
+    (
+        RESNET50.name,
+        Constructor::Images(|classes, seed, device| Ok(Box::new(ResNet::resnet50(classes, seed, device)?))),
+    ),
 ];
 
 const NAMES: [&str; MODELS.len()] = {

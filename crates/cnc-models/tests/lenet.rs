@@ -1,26 +1,11 @@
 //! LeNet against PyTorch, and what it refuses.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod common;
 
 use candle_core::{DType, Device, Tensor};
 use cnc_models::{Error, Inputs, LeNet, Mode, Model, build};
 use cnc_nn::optim::Gradients;
-
-/// The hash of `tests/fixtures/make_fixtures.py`: values in `[-scale, scale)`.
-fn noise(salt: u64, shape: &[usize], scale: f64) -> Tensor {
-    let value = |position: u64| {
-        let mut h = (position + salt * 1_000_003) & 0xffff_ffff;
-        for (shift, factor) in [(16, 0x85eb_ca6b), (13, 0xc2b2_ae35)] {
-            h ^= h >> shift;
-            h = (h * factor) & 0xffff_ffff;
-        }
-        h ^= h >> 16;
-        ((h as f64 / 2f64.powi(31) - 1.0) * scale) as f32
-    };
-    let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64).map(value).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
+use common::{fixture, noise};
 
 fn lenet() -> LeNet {
     let model = LeNet::new(5, 0, &Device::Cpu).unwrap();
@@ -32,11 +17,6 @@ fn lenet() -> LeNet {
 
 fn images(batch: usize) -> Inputs {
     Inputs::Images(noise(100, &[batch, 3, 32, 32], 1.0))
-}
-
-fn fixture() -> BTreeMap<String, Tensor> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/lenet.safetensors");
-    cnc_nn::files::read(&path, &Device::Cpu).unwrap()
 }
 
 fn assert_close(name: &str, ours: &Tensor, expected: &Tensor) {
@@ -51,7 +31,7 @@ fn assert_close(name: &str, ours: &Tensor, expected: &Tensor) {
 
 #[test]
 fn forward_and_every_gradient_are_those_of_pytorch() {
-    let (model, fixture) = (lenet(), fixture());
+    let (model, fixture) = (lenet(), fixture("lenet"));
     let representations = model.encode(&images(4), Mode::Eval).unwrap();
     assert_close("representations", &representations, &fixture["representations"]);
     let logits = model.classify(&representations, Mode::Eval).unwrap();
@@ -184,7 +164,10 @@ fn one_image_and_none_at_all_are_batches_too() {
 #[test]
 fn an_unknown_model_is_refused_with_the_nearest_name_and_all_of_them() {
     let Err(error) = build("LeNte", 5, 0, &Device::Cpu) else { panic!("there is no such model") };
-    assert_eq!(error.to_string(), "unknown model \"LeNte\": did you mean \"lenet\"? Known models: bert, lenet");
+    assert_eq!(
+        error.to_string(),
+        "unknown model \"LeNte\": did you mean \"lenet\"? Known models: bert, lenet, resnet18, resnet34, resnet50"
+    );
 }
 
 #[test]

@@ -167,18 +167,33 @@ impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         if !self.missing.is_empty() {
-            parts.push(format!("missing {}", self.missing.join(", ")));
+            parts.push(format!("missing {}", listed(&self.missing)));
         }
         if !self.extra.is_empty() {
-            parts.push(format!("not known here {}", self.extra.join(", ")));
+            parts.push(format!("not known here {}", listed(&self.extra)));
         }
-        for Misshapen { name, expected, found } in &self.misshapen {
+        for Misshapen { name, expected, found } in self.misshapen.iter().take(LISTED) {
             parts.push(format!("{name} should have shape {expected:?} and has {found:?}"));
         }
+        if let more @ 1.. = self.misshapen.len().saturating_sub(LISTED) {
+            parts.push(format!("{more} more have another shape"));
+        }
         if !self.not_finite.is_empty() {
-            parts.push(format!("NaN or infinite values in {}", self.not_finite.join(", ")));
+            parts.push(format!("NaN or infinite values in {}", listed(&self.not_finite)));
         }
         f.write_str(&parts.join("; "))
+    }
+}
+
+/// Names of one kind that a message lists: weights of another architecture differ in hundreds.
+const LISTED: usize = 8;
+
+/// The first names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    let first = names.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(LISTED) {
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }
 
@@ -199,5 +214,15 @@ mod tests {
             "these tensors do not fit the model: missing fc1.bias, fc2.bias; not known here head; \
              fc.weight should have shape [5, 84] and has [2, 84]; NaN or infinite values in conv1.bias"
         );
+    }
+
+    #[test]
+    fn hundreds_of_differences_are_counted_after_the_first() {
+        let names: Vec<String> = (0..100).map(|i| format!("layer{i}")).collect();
+        let misshapen = |name: &String| Misshapen { name: name.clone(), expected: vec![1], found: vec![2] };
+        let misshapen = names.iter().map(misshapen).collect();
+        let text = Mismatch { missing: names, misshapen, ..Mismatch::default() }.to_string();
+        assert!(text.starts_with("missing layer0, layer1, ") && text.contains("layer7 and 92 more; layer0 should"));
+        assert!(text.ends_with("layer7 should have shape [1] and has [2]; 92 more have another shape"), "{text}");
     }
 }

@@ -21,6 +21,7 @@ impl Average {
     }
 
     /// Take in the weights after `step` steps. The first steps count for more, so that the random start is forgotten.
+    /// Running statistics are averaged like weights, as they belong to them; counters are those of the newest weights.
     ///
     /// # Errors
     /// When a tensor cannot be computed with.
@@ -28,7 +29,8 @@ impl Average {
         let decay = self.decay.min((1.0 + step as f64) / (10.0 + step as f64));
         for (name, weight) in model.parameters().named()? {
             if let Some(average) = self.weights.get_mut(&name) {
-                *average = ((&*average * decay)? + (weight * (1.0 - decay))?)?;
+                let counts = weight.dtype().is_int();
+                *average = if counts { weight } else { ((&*average * decay)? + (weight * (1.0 - decay))?)? };
             }
         }
         Ok(())
@@ -43,7 +45,8 @@ impl Average {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::{Device, Tensor};
+    use cnc_models::{Inputs, Mode};
 
     use super::*;
 
@@ -61,5 +64,27 @@ mod tests {
         for (weight, averaged) in weight.iter().zip(averaged) {
             assert!((averaged - 0.75 * weight).abs() < 1e-7, "{averaged} is not three quarters of {weight}");
         }
+    }
+
+    #[test]
+    fn running_statistics_are_averaged_and_counters_are_not() {
+        let model = cnc_models::build("resnet18", 2, 0, &Device::Cpu).unwrap();
+        let mut average = Average::new(0.5, model.parameters().named().unwrap()).unwrap();
+        let images = Tensor::rand(0f32, 1.0, (4, 3, 16, 16), &Device::Cpu).unwrap();
+        for step in 1000..1003 {
+            model.encode(&Inputs::Images(images.clone()), Mode::Train { seed: 0 }).unwrap();
+            average.update(&*model, step).unwrap();
+        }
+        let named = model.parameters().named().unwrap();
+        assert_eq!(average.weights()["bn1.num_batches_tracked"].to_scalar::<i64>().unwrap(), 3);
+        let first = |tensors: &Tensors| tensors["bn1.running_var"].to_vec1::<f32>().unwrap()[0];
+        // The batch is the same each time, and its weight in the running statistics is 0.1: 1 - 0.9^n of the way.
+        let (start, now) = (1.0, first(&named));
+        let end = start + (now - start) / (1.0 - 0.9f32.powi(3));
+        let after = |n: i32| end + (start - end) * 0.9f32.powi(n);
+        let expected = 0.125 * start + 0.125 * after(1) + 0.25 * after(2) + 0.5 * after(3);
+        assert!((first(average.weights()) - expected).abs() < 1e-4, "{} is not {expected}", first(average.weights()));
+        // What is averaged fits the model again.
+        model.parameters().load(average.weights()).unwrap();
     }
 }

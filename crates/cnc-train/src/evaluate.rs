@@ -7,6 +7,7 @@ use candle_core::{D, DType, Device, Tensor};
 use cnc_core::{CounterfactualFlips, Evaluation};
 use cnc_data::{Augment, Dataset, Draw, Split, prefetch};
 use cnc_models::{Mode, Model};
+use cnc_nn::no_grad;
 
 use crate::inputs::to_model;
 use crate::results::{GroupResult, SplitResult};
@@ -14,6 +15,9 @@ use crate::seeds::Seeds;
 
 /// Samples encoded at once: enough to fill the cores, small enough for their caches.
 const BATCH: usize = 500;
+
+/// Pixels encoded at once, at most: those of 32 images of 224x224. What a model makes of them takes about a gigabyte.
+const PIXELS: usize = 32 * 224 * 224;
 
 /// Batches that the loader may be ahead of the model.
 const AHEAD: usize = 3;
@@ -46,8 +50,10 @@ pub enum View {
 /// When a row cannot be read, or the model does not take it.
 pub fn predict(model: &dyn Model, split: &Arc<Split>, view: View, device: &Device) -> Result<Predictions> {
     let rows: Vec<u32> = (0..split.len() as u32).collect();
+    let (_, height, width) = split.shape();
+    let batch_size = (PIXELS / (height * width).max(1)).clamp(1, BATCH);
     let draws: Vec<Draw<()>> = rows
-        .chunks(BATCH)
+        .chunks(batch_size)
         .enumerate()
         .map(|(index, rows)| {
             let augment = match view {
@@ -60,8 +66,13 @@ pub fn predict(model: &dyn Model, split: &Arc<Split>, view: View, device: &Devic
     let mut out = Predictions { dim: model.dim(), ..Predictions::default() };
     for item in prefetch(Arc::clone(split), draws.into_iter(), AHEAD) {
         let (batch, ()) = item?;
-        let representation = model.encode(&to_model(batch.inputs, device)?, Mode::Eval)?.detach();
-        let logits = model.classify(&representation, Mode::Eval)?.detach().to_dtype(DType::F32)?;
+        let inputs = to_model(batch.inputs, device)?;
+        let (representation, logits) = no_grad(|| {
+            let representation = model.encode(&inputs, Mode::Eval)?;
+            let logits = model.classify(&representation, Mode::Eval)?;
+            Ok::<_, cnc_models::Error>((representation.detach(), logits.detach()))
+        })?;
+        let logits = logits.to_dtype(DType::F32)?;
         out.classes.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
         out.confidences.extend(confidence(&logits)?);
         out.representations.extend(representation.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);

@@ -8,6 +8,7 @@ fn main() -> ExitCode {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     default_variable("CANDLE_NUM_THREADS", 1);
     default_variable("RAYON_NUM_THREADS", cores);
+    cnc_nn::keep_freed_memory();
     cnc_train::cli::main()
 }
 

@@ -1,6 +1,6 @@
 //! Recipes: the hyper-parameters of every method on a dataset, as `recipe.toml` holds them.
 //!
-//! A recipe has a table a method, and names every setting of it: a key that the recipe does not name does not exist,
+//! At its top a recipe has what is for every method: the model, its weights, and `checkpoint_activations`. Below it has a table a method, and names every setting of it: a key that the recipe does not name does not exist,
 //! so that a misspelt one is an error wherever it comes from. `[cnc-published]` holds what changes in `[cnc]` when
 //! `loss = "published"` is chosen. What a user gives (a configuration file, then `--set`) is laid over the recipe,
 //! and the outcome becomes a checked settings struct once.
@@ -9,6 +9,10 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::error::{UsageError, did_you_mean};
+
+/// The setting of every method whether a training step keeps all activations for its backward pass, or computes most of
+/// them again to save memory.
+const CHECKPOINT_ACTIVATIONS: &str = "checkpoint_activations";
 
 /// The recipe of a dataset.
 #[derive(Debug, Clone)]
@@ -25,11 +29,15 @@ impl Recipe {
     pub fn parse(origin: &str, text: &str) -> Result<Self, UsageError> {
         let mut table: Table = text.parse().map_err(|e| UsageError(format!("{origin}: not a TOML file: {e}")))?;
         for (key, value) in &table {
-            let is_name = matches!(key.as_str(), "model" | "weights");
-            if is_name && !value.is_str() || !is_name && !value.is_table() {
+            let fits = match key.as_str() {
+                "model" | "weights" => value.is_str(),
+                CHECKPOINT_ACTIVATIONS => value.is_bool(),
+                _ => value.is_table(),
+            };
+            if !fits {
                 return Err(UsageError(format!(
-                    "{origin}: `{key}`: expected `model = \"name\"`, `weights = \"owner/name\"` and one table a method, \
-                     like `[erm]`"
+                    "{origin}: `{key}`: expected `model = \"name\"`, `weights = \"owner/name\"`, \
+                     `checkpoint_activations = false` and one table a method, like `[erm]`"
                 )));
             }
         }
@@ -69,7 +77,8 @@ impl Recipe {
         })
     }
 
-    /// The settings of a method with the given ones laid over, in order; later ones win.
+    /// The settings of a method, and those that are for every method, with the given ones laid over, in order; later ones
+    /// win.
     ///
     /// # Errors
     /// When the recipe has no table for the method, or a given key or value does not fit it.
@@ -78,6 +87,9 @@ impl Recipe {
             .section(method)
             .cloned()
             .ok_or_else(|| UsageError(format!("{}: no table `[{method}]`", self.origin)))?;
+        if let Some(value) = self.table.get(CHECKPOINT_ACTIVATIONS) {
+            settings.insert(CHECKPOINT_ACTIVATIONS.to_owned(), value.clone());
+        }
         let variant = given.iter().rev().find_map(|(_, table)| table.get("loss").and_then(Value::as_str));
         if let Some(changes) = variant.and_then(|name| self.section(&format!("{method}-{name}"))) {
             overlay(&mut settings, changes, &self.origin, "")?;
@@ -91,6 +103,14 @@ impl Recipe {
     fn section(&self, name: &str) -> Option<&Table> {
         self.table.get(name).and_then(Value::as_table)
     }
+}
+
+/// The settings of a method alone, and whether activations are to be recomputed.
+#[must_use]
+pub fn of_method(settings: &Table) -> (Table, bool) {
+    let mut settings = settings.clone();
+    let recompute = settings.remove(CHECKPOINT_ACTIVATIONS);
+    (settings, recompute.and_then(|value| value.as_bool()).unwrap_or(false))
 }
 
 /// `key=value` of the command line as a table: `optimizer.momentum=0.9` names a setting inside a table.
@@ -219,6 +239,20 @@ steps = 7
         assert!(message.contains("did you mean `optimizer.learning_rate`"), "{message}");
         let message = settings("learning_rate=1").unwrap_err().to_string();
         assert!(message.contains("did you mean `optimizer.learning_rate`"), "{message}");
+    }
+
+    #[test]
+    fn what_is_for_every_method_is_set_like_a_setting_of_one() {
+        let recipe = Recipe::parse("recipe.toml", &format!("checkpoint_activations = false\n{TEXT}")).unwrap();
+        let (of_cnc, recompute) = of_method(&recipe.settings("cnc", &given("checkpoint_activations=true")).unwrap());
+        assert!(recompute && of_cnc == settings("temperature=0.05").unwrap());
+        assert!(!of_method(&recipe.settings("cnc", &[]).unwrap()).1);
+        let message = recipe.settings("cnc", &given("checkpoint_activation=true")).unwrap_err().to_string();
+        assert!(message.contains("did you mean `checkpoint_activations`?"), "{message}");
+        let message = recipe.settings("cnc", &given("checkpoint_activations=1")).unwrap_err().to_string();
+        assert!(message.contains("is integer 1, expected boolean"), "{message}");
+        let error = Recipe::parse("recipe.toml", "checkpoint_activations = 1\n").unwrap_err().to_string();
+        assert!(error.contains("`checkpoint_activations`: expected"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A run: one dataset, one method, one seed, one folder. Methods are written against this.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,8 +9,10 @@ use candle_core::{Device, Tensor};
 use cnc_core::{Alignment, ClassGroup, ContrastiveBatch, Lengths};
 use cnc_data::Dataset;
 use cnc_models::Model;
+use cnc_models::weights::{self, Head};
 
 use crate::checkpoint::{Finished, Tensors};
+use crate::error::UsageError;
 use crate::evaluate::{Predictions, View, predict, summarise};
 use crate::log::LogLengths;
 use crate::results::StageResult;
@@ -27,6 +29,8 @@ pub struct Run {
     pub model: String,
     /// Weights that every model starts from; drawn from the seed where there is no file.
     pub init: Option<PathBuf>,
+    /// Whether training steps compute activations again instead of keeping them.
+    pub checkpoint_activations: bool,
     /// Where tensors live.
     pub device: Device,
     /// The seeds of the run.
@@ -63,6 +67,17 @@ pub struct Training {
     pub batch: ContrastiveBatch,
 }
 
+/// Make a model with drawn weights one that a run trains.
+///
+/// # Errors
+/// When the file does not fit it, or it does not recompute activations.
+pub fn prepare(model: &mut dyn Model, init: Option<&Path>, checkpoint_activations: bool) -> Result<Head> {
+    if checkpoint_activations {
+        model.recompute_activations().map_err(|error| UsageError(format!("checkpoint_activations = true: {error}")))?;
+    }
+    Ok(init.map_or(Ok(Head::Loaded), |path| weights::load(model, path))?)
+}
+
 impl Run {
     /// Whether a signal asked the run to stop.
     #[must_use]
@@ -76,10 +91,9 @@ impl Run {
     /// When there is no such model, or the file does not fit it.
     pub fn fresh_model(&self, stage: &str) -> Result<Box<dyn Model>> {
         let seed = self.seeds.purpose("init").purpose(stage).value();
-        let model = cnc_models::build(&self.model, self.dataset.classes.len(), seed, &self.device)?;
-        if let Some(path) = &self.init {
-            model.parameters().read(path)?;
-        }
+        let mut model = cnc_models::build(&self.model, self.dataset.classes.len(), seed, &self.device)?;
+        // Which head the file has is told when the run starts.
+        let _ = prepare(&mut *model, self.init.as_deref(), self.checkpoint_activations)?;
         Ok(model)
     }
 

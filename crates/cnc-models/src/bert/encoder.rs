@@ -22,12 +22,11 @@ fn dropout(probability: f64, builder: &VarBuilder) -> Result<Dropout> {
 }
 
 /// Whether the activations of layers are kept for the backward pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Activations {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Activations {
     /// Kept: quicker.
-    #[default]
     Kept,
-    /// Of each layer only its input is kept, and the layer is computed again: less memory for about a third more time.
+    /// Of each layer only its input is kept, and the layer is computed again: less memory.
     Recomputed,
 }
 
@@ -35,16 +34,16 @@ pub enum Activations {
 pub(super) struct Encoder {
     embeddings: Embeddings,
     layers: Vec<Layer>,
-    activations: Activations,
+    pub activations: Activations,
 }
 
 impl Encoder {
     /// Its variables under the prefix of `builder`.
-    pub fn new(config: &BertConfig, activations: Activations, names: &Names, builder: &VarBuilder) -> Result<Self> {
+    pub fn new(config: &BertConfig, names: &Names, builder: &VarBuilder) -> Result<Self> {
         let embeddings = Embeddings::new(config, &builder.pp("embeddings"))?;
         let layer = |i| Layer::new(config, names, &builder.pp(names.layers).pp(i));
         let layers = (0..config.layers).map(layer).collect::<Result<_>>()?;
-        Ok(Self { embeddings, layers, activations })
+        Ok(Self { embeddings, layers, activations: Activations::Kept })
     }
 
     /// The representation of each token, `(rows, width)`. The first `frozen` stages (the embeddings, then the layers) are

@@ -6,9 +6,9 @@ mod names;
 mod tokens;
 
 pub use config::{Architecture, BertConfig};
-pub use encoder::Activations;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_nn::layers::{Dropout, Linear, Mode, relu};
@@ -17,7 +17,8 @@ use cnc_nn::{Parameters, ops};
 use crate::error::{Error, Result};
 use crate::freeze::frozen;
 use crate::model::{Inputs, Model};
-use encoder::Encoder;
+use crate::weights;
+use encoder::{Activations, Encoder};
 use names::{CLASSIFIER, Names};
 use tokens::Tokens;
 
@@ -40,8 +41,6 @@ pub struct TextOptions {
     pub config: BertConfig,
     /// From tokens to texts.
     pub pooling: Pooling,
-    /// Memory or time.
-    pub activations: Activations,
     /// Patterns of what is not trained: see [`frozen`].
     pub freeze: Vec<String>,
 }
@@ -50,7 +49,7 @@ impl TextOptions {
     /// All of a model of these sizes is trained, with BERT's own pooler.
     #[must_use]
     pub fn new(config: BertConfig) -> Self {
-        Self { config, pooling: Pooling::default(), activations: Activations::default(), freeze: Vec::new() }
+        Self { config, pooling: Pooling::default(), freeze: Vec::new() }
     }
 }
 
@@ -97,7 +96,7 @@ impl Bert {
         }
         let (config, parameters) = (&options.config, Parameters::new(seed, device));
         let (names, builder) = (Names::of(config.architecture()), parameters.builder());
-        let encoder = Encoder::new(config, options.activations, names, &builder.pp(names.body))?;
+        let encoder = Encoder::new(config, names, &builder.pp(names.body))?;
         let pooler = encoder::linear(config.width, config.width, config, builder.pp(names.pooler))?;
         let classifier = encoder::linear(config.width, classes, config, builder.pp(CLASSIFIER))?;
         let all: Vec<String> = parameters.trainable().into_iter().map(|(name, _)| name).collect();
@@ -156,6 +155,20 @@ impl Bert {
         Ok(Notice { fresh, unknown })
     }
 
+    /// [`load_pretrained`](Self::load_pretrained) of a file: `.safetensors`, or a state dict that PyTorch saved
+    /// (`pytorch_model.bin`).
+    ///
+    /// # Errors
+    /// [`Error::Weights`] names the file and all tensors that do not fit; those of [`weights::read`] for the file itself.
+    pub fn read_pretrained(&self, path: &Path) -> Result<Notice> {
+        self.load_pretrained(weights::read(path, self.parameters.device())?).map_err(|error| match error {
+            Error::Layer(cnc_nn::Error::Mismatch { mismatch, .. }) => {
+                Error::Weights { path: path.to_owned(), mismatch }
+            }
+            other => other,
+        })
+    }
+
     fn pool(&self, hidden: &Tensor, tokens: &Tokens) -> Result<Tensor> {
         match self.options.pooling {
             Pooling::Mean => Ok(tokens.means(hidden)?.matmul(hidden)?),
@@ -209,5 +222,10 @@ impl Model for Bert {
 
     fn classes(&self) -> usize {
         self.classes
+    }
+
+    fn recompute_activations(&mut self) -> Result<()> {
+        self.encoder.activations = Activations::Recomputed;
+        Ok(())
     }
 }

@@ -100,6 +100,20 @@ fn a_pooler_that_nobody_asks_may_be_missing() {
     assert_eq!(notice.fresh, ["classifier.bias", "classifier.weight", "pre_classifier.bias", "pre_classifier.weight"]);
 }
 
+#[test]
+fn the_first_checkpoints_of_pytorch_are_read_pickle_gamma_beta_and_all() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bert.bin");
+    let (model, source) = (fresh(&options(BERT, Pooling::Pooler)), filled(&options(BERT, Pooling::Pooler)));
+    let notice = model.read_pretrained(&path).unwrap();
+    assert_eq!(notice.fresh, ["classifier.bias", "classifier.weight"]);
+    assert!(notice.unknown.is_empty());
+    let encoded = |model: &Bert| values(&model.encode(&texts(&[7, 4, 1], 0), Mode::Eval).unwrap());
+    assert_eq!(encoded(&model), encoded(&source));
+    // Sizes of another architecture: the file and what it lacks are named.
+    let error = fresh(&options(DISTILBERT, Pooling::Mean)).read_pretrained(&path).unwrap_err().to_string();
+    assert!(error.contains("bert.bin") && error.contains("distilbert.transformer.layer.0.attention.k_lin.bias"));
+}
+
 /// `tests/fixtures/check_bert_loads.py` opens what this leaves behind.
 #[test]
 fn what_is_saved_is_read_again_to_the_same_bits() {

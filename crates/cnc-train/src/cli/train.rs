@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
+use candle_core::Device;
 use clap::Args;
 use cnc_data::{Dataset, HubCache, Manifest};
+use cnc_models::Model;
+use cnc_models::weights::Head;
 use cnc_nn::files::write_atomically;
 use toml::Table;
 
@@ -17,10 +20,10 @@ use super::open_manifest;
 use crate::data::DataSettings;
 use crate::error::{UsageError, did_you_mean};
 use crate::methods::{MethodInfo, find};
-use crate::recipe::{Recipe, parse_assignment};
+use crate::recipe::{Recipe, of_method, parse_assignment};
 use crate::report::{RunRecord, render};
 use crate::results::Results;
-use crate::run::{Run, TrainedStage};
+use crate::run::{Run, TrainedStage, prepare};
 use crate::run_folder::{RunConfig, RunFolder};
 use crate::seeds::Seeds;
 use crate::selection::Selection;
@@ -63,7 +66,7 @@ pub(super) struct Arguments {
     /// Go on with the run in the folder.
     #[arg(long)]
     resume: bool,
-    /// Start from these weights (safetensors) instead of drawn ones.
+    /// Start from these weights (.safetensors, or a state dict of PyTorch's) instead of drawn ones.
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// The first N samples of each split only, for a smoke run.
@@ -103,16 +106,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         eprintln!("note: this is a debug build, several times slower; use `cargo run --release`");
     }
     let (config, info, manifest) = configure(arguments)?;
-    let method = (info.build)(&config.settings)?;
+    let (settings, checkpoint_activations) = of_method(&config.settings);
+    let method = (info.build)(&settings)?;
     let device = device::open(&config.device)?;
     let dataset = config.data.open(manifest, config.limit, config.seed)?;
     describe(&config, &dataset);
+    check_model(&config, &dataset, checkpoint_activations, &device)?;
     let path = arguments.out.clone().unwrap_or_else(|| default_folder(&dataset.name, &config));
     let folder = RunFolder::open(&path, &config, arguments.resume)?;
     let run = Run {
         dataset,
         model: config.model.clone(),
         init: config.init.clone(),
+        checkpoint_activations,
         device,
         seeds: Seeds::new(config.seed),
         selection: config.select,
@@ -257,6 +263,22 @@ fn describe(config: &RunConfig, dataset: &Dataset) {
     }
 }
 
+/// Whether the model is one that can start as the run says, before the run has a folder; and what of its weights is left
+/// out.
+fn check_model(config: &RunConfig, dataset: &Dataset, checkpoint_activations: bool, device: &Device) -> Result<()> {
+    if config.init.is_none() && !checkpoint_activations {
+        return Ok(());
+    }
+    let mut model = cnc_models::build(&config.model, dataset.classes.len(), config.seed, device)?;
+    if let Head::LeftOut { classes } = prepare(&mut *model, config.init.as_deref(), checkpoint_activations)? {
+        let (head, here) = (model.classifier(), dataset.classes.len());
+        eprintln!(
+            "note: their classifier `{head}` is for {classes} classes and left out; that for the {here} here is drawn from the seed"
+        );
+    }
+    Ok(())
+}
+
 /// A flag that Ctrl-C and SIGTERM set; a second signal ends the process at once.
 fn stop_on_signal() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -318,10 +340,22 @@ fn tell(run: &Run, stages: &[TrainedStage]) -> Result<Story> {
     Ok(story::collect(&run.dataset, &views, training)?)
 }
 
+/// What `model.safetensors` is the weights of, under the names that timm uses.
+fn model_config(run: &Run, model: &dyn Model) -> Result<String> {
+    let config = serde_json::json!({
+        "architecture": run.model,
+        "num_classes": model.classes(),
+        "num_features": model.dim(),
+        "label_names": run.dataset.classes,
+    });
+    Ok(serde_json::to_string_pretty(&config)? + "\n")
+}
+
 /// Write the model, the report and, last of all, the results.
 fn finish(run: &Run, stages: &[TrainedStage], results: &Results) -> Result<()> {
     let last = stages.last().context("no stage was trained")?;
     last.model.parameters().save(&run.folder.file("model.safetensors"))?;
+    write_atomically(&run.folder.file("config.json"), model_config(run, &*last.model)?.as_bytes())?;
     let story = tell(run, stages)?;
     write_atomically(&run.folder.file("story.json"), serde_json::to_string(&story)?.as_bytes())?;
     let record = RunRecord::of_run(run.folder.path(), results.clone(), Some(story))?;

@@ -1,7 +1,7 @@
 //! Milliseconds, GFLOP/s and share of the machine's peak of the parts of ResNet-50, and of whole steps, at 224 x 224 pixels.
 //!
-//!     cargo bench -p cnc-nn --bench resnet                 all
-//!     cargo bench -p cnc-nn --bench resnet -- layer3       lines whose name contains "layer3"
+//!     cargo bench -p cnc-models --bench resnet                 all
+//!     cargo bench -p cnc-models --bench resnet -- layer3       lines whose name contains "layer3"
 //!
 //! The first line measures the peak: matrix products of 512 x 512, one a thread, side by side. Operations are counted as
 //! those of the direct convolution. The median of all runs is shown, and the quickest one.
@@ -9,10 +9,14 @@
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor, Var};
-use cnc_nn::layers::{ConvNorm, Linear, Mode, Residual, Stem, global_average_pool};
+use cnc_core::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides, cross_entropy};
+use cnc_models::{Inputs, Mode, Model, ResNet};
+use cnc_nn::layers::{ConvNorm, Residual, Stem};
 use cnc_nn::optim::{Gradients, Optimizer, ParameterGroup, Sgd, SgdOptions};
-use cnc_nn::{Parameters, Result, no_grad};
+use cnc_nn::{Parameters, no_grad};
 use rayon::prelude::*;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const TRAIN: Mode = Mode::Train { seed: 0 };
 const RUNS: usize = 5;
@@ -118,20 +122,23 @@ impl Bench {
     }
 
     fn parts(&self) -> Result<()> {
-        let net = ResNet50::new()?;
+        let parameters = Parameters::new(0, &Device::Cpu);
+        let builder = parameters.builder();
+        let stem = Stem::new(ConvNorm::new(3, 64, 7, 2, builder.pp("conv1"), builder.pp("bn1"))?);
         let images = draw(&[BATCH, 3, 224, 224])?;
-        let stem = 2 * BATCH * 112 * 112 * 64 * 147;
-        self.part("stem", &images, stem, false, |x, mode| net.stem.forward(x, mode))?;
-        for (layer, Size { side, inputs, middle, outputs, stride, .. }) in SIZES.iter().enumerate() {
+        self.part("stem", &images, 2 * BATCH * 112 * 112 * 64 * 147, false, |x, mode| Ok(stem.forward(x, mode)?))?;
+        for (layer, size) in (1..).zip(SIZES) {
+            let Size { side, inputs, middle, outputs, stride } = size;
             let (in_pixels, out_pixels) = (BATCH * side * side, BATCH * (side / stride).pow(2));
             let first =
                 in_pixels * inputs * middle + out_pixels * (9 * middle * middle + middle * outputs + inputs * outputs);
-            let x = draw(&[BATCH, *side, *side, *inputs])?;
-            let blocks = &net.layers[layer];
-            self.part(&format!("layer{}.0", layer + 1), &x, 2 * first, true, |x, mode| blocks[0].forward(x, mode))?;
+            let block = size.first(&parameters, layer)?;
+            let x = draw(&[BATCH, side, side, inputs])?;
+            self.part(&format!("layer{layer}.0"), &x, 2 * first, true, |x, mode| Ok(block.forward(x, mode)?))?;
             let other = out_pixels * (2 * outputs * middle + 9 * middle * middle);
-            let x = draw(&[BATCH, side / stride, side / stride, *outputs])?;
-            self.part(&format!("layer{}.1", layer + 1), &x, 2 * other, true, |x, mode| blocks[1].forward(x, mode))?;
+            let block = size.other(&parameters, layer)?;
+            let x = draw(&[BATCH, side / stride, side / stride, outputs])?;
+            self.part(&format!("layer{layer}.1"), &x, 2 * other, true, |x, mode| Ok(block.forward(x, mode)?))?;
         }
         Ok(())
     }
@@ -139,29 +146,38 @@ impl Bench {
     fn steps(&self) -> Result<()> {
         /// Multiplications of the convolutions of one image of 224 x 224 pixels, times two.
         const OPERATIONS: usize = 2 * 4_087_136_256;
-        let net = ResNet50::new()?;
-        let (images, labels) =
-            (draw(&[BATCH, 3, 224, 224])?, Tensor::from_iter((0..BATCH as u32).map(|i| i % 2), &Device::Cpu)?);
-        let variables = net.parameters.trainable();
+        let net = ResNet::resnet50(2, 0, &Device::Cpu)?;
+        let images = Inputs::Images(draw(&[BATCH, 3, 224, 224])?);
+        let labels = Tensor::from_iter((0..BATCH as u32).map(|i| i % 2), &Device::Cpu)?;
+        let variables = net.parameters().trainable();
         let group = ParameterGroup { parameters: variables.clone(), weight_decay: 1e-4, lr_scale: 1.0 };
         let mut optimizer = Sgd::new(vec![group], SgdOptions { momentum: 0.9, nesterov: false })?;
-        for (name, mode) in [("erm step, batch 16", TRAIN), ("step with stored statistics, batch 16", Mode::Eval)] {
-            self.lines([(name.to_owned(), 3 * BATCH * OPERATIONS)], || {
-                let start = Instant::now();
-                let loss = candle_nn::loss::cross_entropy(&net.head.forward(&net.encode(&images, mode)?)?, &labels)?;
-                let gradients = Gradients::collect(&loss.backward()?, &variables)?;
-                drop(loss);
-                optimizer.step(&gradients, 1e-5)?;
-                Ok([start.elapsed()])
-            })?;
-        }
+        self.lines([("erm step, batch 16".to_owned(), 3 * BATCH * OPERATIONS)], || {
+            let start = Instant::now();
+            let loss = cross_entropy(&net.classify(&net.encode(&images, TRAIN)?, TRAIN)?, &labels)?;
+            let gradients = Gradients::collect(&loss.backward()?, &variables)?;
+            drop(loss);
+            optimizer.step(&gradients, 1e-5)?;
+            Ok([start.elapsed()])
+        })?;
         if let Some(megabytes) = peak_memory() {
             println!("peak memory until here {megabytes} MB");
         }
-        let images = draw(&[32, 3, 224, 224])?;
+        let options = ContrastiveOptions { temperature: 0.05, sides: Sides::Two, contrast: Contrast::Published };
+        let contrastive = ContrastiveLoss::new(options)?;
+        self.lines([("cnc batch, 4 x 4".to_owned(), 3 * BATCH * OPERATIONS)], || {
+            let start = Instant::now();
+            let z = net.encode(&images, Mode::Eval)?;
+            let supervised = cross_entropy(&net.classify(&z, TRAIN)?, &labels)?;
+            let contrastive = contrastive.forward(&Parts::split(&z, [BATCH / 4; 4])?)?;
+            let loss = ((contrastive * 0.75)? + (supervised * 0.25)?)?;
+            Gradients::collect(&loss.backward()?, &variables)?;
+            Ok([start.elapsed()])
+        })?;
+        let images = Inputs::Images(draw(&[32, 3, 224, 224])?);
         self.lines([("inference, batch 32".to_owned(), 32 * OPERATIONS)], || {
             let start = Instant::now();
-            no_grad(|| net.head.forward(&net.encode(&images, Mode::Eval)?))?;
+            no_grad(|| net.classify(&net.encode(&images, Mode::Eval)?, Mode::Eval))?;
             Ok([start.elapsed()])
         })
     }
@@ -182,67 +198,46 @@ fn draw(shape: &[usize]) -> Result<Tensor> {
     Ok(Tensor::from_vec(values, shape, &Device::Cpu)?)
 }
 
-/// The first block of a layer, and how many blocks it has.
+/// The first block of a layer of ResNet-50.
+#[derive(Clone, Copy)]
 struct Size {
     side: usize,
     inputs: usize,
     middle: usize,
     outputs: usize,
     stride: usize,
-    blocks: usize,
 }
 
 const SIZES: [Size; 4] = [
-    Size { side: 56, inputs: 64, middle: 64, outputs: 256, stride: 1, blocks: 3 },
-    Size { side: 56, inputs: 256, middle: 128, outputs: 512, stride: 2, blocks: 4 },
-    Size { side: 28, inputs: 512, middle: 256, outputs: 1024, stride: 2, blocks: 6 },
-    Size { side: 14, inputs: 1024, middle: 512, outputs: 2048, stride: 2, blocks: 3 },
+    Size { side: 56, inputs: 64, middle: 64, outputs: 256, stride: 1 },
+    Size { side: 56, inputs: 256, middle: 128, outputs: 512, stride: 2 },
+    Size { side: 28, inputs: 512, middle: 256, outputs: 1024, stride: 2 },
+    Size { side: 14, inputs: 1024, middle: 512, outputs: 2048, stride: 2 },
 ];
 
-struct ResNet50 {
-    parameters: Parameters,
-    stem: Stem,
-    layers: Vec<Vec<Residual>>,
-    head: Linear,
+impl Size {
+    fn first(self, parameters: &Parameters, layer: usize) -> Result<Residual> {
+        let name = format!("layer{layer}.0");
+        let shortcut = stage(parameters, &name, "shortcut", [self.inputs, self.outputs, 1, self.stride])?;
+        Ok(Residual::new(self.branch(parameters, &name, self.inputs, self.stride)?, Some(shortcut)))
+    }
+
+    fn other(self, parameters: &Parameters, layer: usize) -> Result<Residual> {
+        Ok(Residual::new(self.branch(parameters, &format!("layer{layer}.1"), self.outputs, 1)?, None))
+    }
+
+    fn branch(self, parameters: &Parameters, name: &str, inputs: usize, stride: usize) -> Result<Vec<ConvNorm>> {
+        Ok(vec![
+            stage(parameters, name, "1", [inputs, self.middle, 1, 1])?,
+            stage(parameters, name, "2", [self.middle, self.middle, 3, stride])?,
+            stage(parameters, name, "3", [self.middle, self.outputs, 1, 1])?,
+        ])
+    }
 }
 
-impl ResNet50 {
-    fn new() -> Result<Self> {
-        let parameters = Parameters::new(0, &Device::Cpu);
-        let builder = parameters.builder();
-        let stem = Stem::new(ConvNorm::new(3, 64, 7, 2, builder.pp("conv1"), builder.pp("bn1"))?);
-        let mut layers = Vec::new();
-        for (layer, size) in SIZES.iter().enumerate() {
-            let blocks = (0..size.blocks).map(|i| {
-                let builder = builder.pp(format!("layer{}.{i}", layer + 1));
-                let (inputs, stride) = if i == 0 { (size.inputs, size.stride) } else { (size.outputs, 1) };
-                let stage = |n: usize, inputs, outputs, kernel, stride| {
-                    ConvNorm::new(
-                        inputs,
-                        outputs,
-                        kernel,
-                        stride,
-                        builder.pp(format!("conv{n}")),
-                        builder.pp(format!("bn{n}")),
-                    )
-                };
-                let branch = vec![
-                    stage(1, inputs, size.middle, 1, 1)?,
-                    stage(2, size.middle, size.middle, 3, stride)?,
-                    stage(3, size.middle, size.outputs, 1, 1)?,
-                ];
-                let shortcut = builder.pp("downsample");
-                let shortcut =
-                    (i == 0).then(|| ConvNorm::new(inputs, size.outputs, 1, stride, shortcut.pp(0), shortcut.pp(1)));
-                Ok(Residual::new(branch, shortcut.transpose()?))
-            });
-            layers.push(blocks.collect::<Result<_>>()?);
-        }
-        let head = Linear::new(2048, 2, builder.pp("fc"))?;
-        Ok(Self { parameters, stem, layers, head })
-    }
-
-    fn encode(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
-        global_average_pool(&Residual::forward_all(&self.layers.concat(), &self.stem.forward(images, mode)?, mode)?)
-    }
+/// Of inputs, outputs, kernel and stride.
+fn stage(parameters: &Parameters, block: &str, name: &str, sizes: [usize; 4]) -> Result<ConvNorm> {
+    let builder = parameters.builder().pp(block).pp(name);
+    let [inputs, outputs, kernel, stride] = sizes;
+    Ok(ConvNorm::new(inputs, outputs, kernel, stride, builder.pp("conv"), builder.pp("bn"))?)
 }
