@@ -9,14 +9,16 @@ use crate::lenet::{self, LeNet};
 use crate::model::Model;
 use crate::resnet::{RESNET18, RESNET34, RESNET50, ResNet};
 
+type Built = Result<Box<dyn Model>>;
+
 /// How a model is built.
 #[derive(Clone, Copy)]
 enum Constructor {
     /// Its name says all.
-    Images(fn(usize, u64, &Device) -> Result<Box<dyn Model>>),
+    Images(fn(usize, u64, &Device) -> Built),
     /// Its sizes are those of a checkpoint.
     #[cfg(feature = "bert")]
-    Text(fn(usize, u64, &Device, &TextOptions) -> Result<Box<dyn Model>>),
+    Text(fn(usize, u64, &Device, &TextOptions) -> Built),
 }
 
 /// One line a model.
