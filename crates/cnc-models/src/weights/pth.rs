@@ -107,9 +107,9 @@ fn tensor(entry: &TensorEntry, storage: &[u8], device: &Device) -> std::result::
     let values = if bytes == 0 {
         Vec::new()
     } else {
-        let steps = shape.iter().zip(strides);
-        let last = steps.map(|(size, stride)| (size - 1).checked_mul(*stride));
-        let last = last.fold(Some(*offset), |sum, step| sum?.checked_add(step?)).ok_or_else(outside)?;
+        let mut steps = shape.iter().zip(strides);
+        let last = steps.try_fold(*offset, |sum, (size, stride)| sum.checked_add((size - 1).checked_mul(*stride)?));
+        let last = last.ok_or_else(outside)?;
         if last >= storage.len() / width || bytes > storage.len() {
             return Err(outside());
         }
