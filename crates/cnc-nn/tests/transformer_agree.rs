@@ -1,7 +1,7 @@
 //! The CPU kernels of the parts of a transformer against their composed forms on random shapes: values and gradients, with
 //! the same dropout.
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use cnc_nn::ops::activation::{self, Activation, activate};
 use cnc_nn::ops::attention::{self, self_attention};
 use cnc_nn::ops::dropout::{self, Mask, dropout};
@@ -158,4 +158,24 @@ fn self_attention_agrees_over_several_blocks_of_queries() {
         &[&[686, 8], &[8, 8], &[8], &[8, 8], &[8], &[8, 8], &[8]],
         3,
     );
+}
+
+#[test]
+fn other_types_than_f32_take_the_composed_form() {
+    let sequences = Sequences::new(&[4, 7]);
+    let mask = mask(3, 9);
+    let layer = |a: &[Tensor]| {
+        let x = layer_norm(&embedding(&a[0], &[3, 1, 4, 1, 5, 0, 2, 6, 5, 3, 5])?, &a[2], &a[2], 1e-5)?;
+        let attention = self_attention(&x, [(&a[1], &a[2]); 3], 2, &sequences, mask)?;
+        let x = add_norm(&x, &attention, mask, &a[2], &a[2], 1e-5)?;
+        let x = feed_forward(&x, (&a[1], &a[2]), Activation::Gelu, (&a[1], &a[2]))?;
+        softmax(&activate(&dropout(&x, Mask::new(0.2, 3)?.unwrap())?, Activation::GeluTanh)?)
+    };
+    let mut generator = ChaCha8Rng::seed_from_u64(0);
+    let arguments = [&[7, 6][..], &[6, 6], &[6]].map(|shape| draw(shape, &mut generator));
+    let wide = arguments.each_ref().map(|argument| argument.to_dtype(DType::F64).unwrap());
+    let (ours, wide) = (layer(&arguments).unwrap(), layer(&wide).unwrap());
+    assert_eq!(wide.dtype(), DType::F64);
+    let difference = (ours.to_dtype(DType::F64).unwrap() - wide).unwrap().abs().unwrap().max_all().unwrap();
+    assert!(difference.to_scalar::<f64>().unwrap() < 1e-6);
 }
