@@ -1,7 +1,13 @@
 //! Layers: names and sizes of variables, what they refuse, and dropout's masks.
 
 use candle_core::{DType, Device, Tensor, Var};
-use cnc_nn::layers::{Conv2d, Conv2dOptions, ConvReluPool, Dropout, Linear, MaxPool2d, Mode, relu};
+use cnc_nn::init::Init;
+use cnc_nn::layers::{
+    Conv2d, Conv2dOptions, ConvReluPool, Dropout, Embedding, FeedForward, LayerNorm, Linear, MaxPool2d, Mode,
+    SelfAttention, relu,
+};
+use cnc_nn::ops::activation::Activation;
+use cnc_nn::ops::sequences::Sequences;
 use cnc_nn::{Error, Parameters};
 
 fn zeros(shape: &[usize]) -> Tensor {
@@ -31,6 +37,47 @@ fn variables_have_the_names_and_shapes_of_pytorch() {
         ("plain.weight", vec![4, 3, 3, 3]),
     ];
     assert_eq!(shapes, expected.map(|(name, shape)| (name.to_owned(), shape)));
+}
+
+fn linear(parameters: &Parameters, name: &str, inputs: usize, outputs: usize) -> Linear {
+    Linear::new(inputs, outputs, parameters.builder().pp(name)).unwrap()
+}
+
+#[test]
+fn parts_of_transformers_have_the_variables_of_pytorch_and_name_themselves_in_errors() {
+    let parameters = Parameters::new(0, &Device::Cpu);
+    let words = Embedding::new(7, 6, Init::Randn { mean: 0.0, stdev: 1.0 }, parameters.builder().pp("words")).unwrap();
+    let norm = LayerNorm::new(6, 1e-5, parameters.builder().pp("norm")).unwrap();
+    let maps = ["query", "key", "value"].map(|name| linear(&parameters, name, 6, 6));
+    let attention = SelfAttention::new(maps, 3, Dropout::new(0.5, "attention").unwrap());
+    let feed_forward =
+        FeedForward::new(linear(&parameters, "first", 6, 10), Activation::Gelu, linear(&parameters, "second", 10, 6));
+    let names: Vec<String> = parameters.trainable().into_iter().map(|(name, _)| name).collect();
+    let both = |name: &str| [format!("{name}.bias"), format!("{name}.weight")];
+    let mut expected: Vec<String> =
+        ["first", "key", "norm", "query", "second", "value"].into_iter().flat_map(both).collect();
+    expected.push("words.weight".to_owned());
+    assert_eq!(names, expected);
+
+    let x = norm.forward(&words.forward(&[6, 0, 3]).unwrap()).unwrap();
+    let rows = x.to_vec2::<f32>().unwrap();
+    assert!(rows.iter().all(|row| row.iter().sum::<f32>().abs() < 1e-5));
+    let sequences = Sequences::new(&[2, 1]);
+    let attend = |mode| attention.forward(&x, &sequences, mode).unwrap().to_vec2::<f32>().unwrap();
+    assert_eq!(attend(TRAIN), attend(TRAIN));
+    assert_ne!(attend(TRAIN), attend(Mode::Eval));
+    assert_eq!(norm.forward_sum(&x, &feed_forward.forward(&x).unwrap(), None).unwrap().dims(), [3, 6]);
+
+    for (layer, result) in [
+        ("words", words.forward(&[7])),
+        ("norm", norm.forward(&zeros(&[3, 5]))),
+        ("norm", norm.forward_sum(&x, &zeros(&[2, 6]), None)),
+        ("query", attention.forward(&x, &Sequences::new(&[2]), Mode::Eval)),
+        ("first", feed_forward.forward(&zeros(&[3, 5]))),
+    ] {
+        let error = result.unwrap_err();
+        assert!(matches!(&error, Error::Layer { layer: name, .. } if name == layer), "{error}");
+    }
 }
 
 #[test]

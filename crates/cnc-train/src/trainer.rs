@@ -202,11 +202,11 @@ impl<'a> Stage<'a> {
         objective: &mut O,
         log: LogLengths,
     ) -> Result<Self> {
-        let mut parameters = model.parameters().trainable();
+        let mut parameters = model.trainable();
         parameters.extend(objective.further_parameters());
         let mut optimizer = plan.optimizer.build(parameters.clone())?;
         if plan.zero_classifier_every > 1 {
-            let parameters = model.parameters().trainable();
+            let parameters = model.trainable();
             let of_classifier =
                 |name: &str| name.strip_prefix(model.classifier()).is_some_and(|rest| rest.starts_with('.'));
             let classifier: Vec<_> = parameters.into_iter().filter(|(name, _)| of_classifier(name)).collect();
