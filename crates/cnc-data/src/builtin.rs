@@ -11,7 +11,7 @@ pub(crate) struct BuiltIn {
     pub(crate) files: &'static [(&'static str, &'static [u8])],
 }
 
-static BUILT_IN: [BuiltIn; 4] = [
+static BUILT_IN: [BuiltIn; 5] = [
     BuiltIn {
         name: "digits",
         manifest: include_str!("../../../datasets/digits/dataset.toml"),
@@ -37,6 +37,12 @@ static BUILT_IN: [BuiltIn; 4] = [
         name: "celeba",
         manifest: include_str!("../../../datasets/celeba/dataset.toml"),
         recipe: include_str!("../../../datasets/celeba/recipe.toml"),
+        files: &[],
+    },
+    BuiltIn {
+        name: "civilcomments",
+        manifest: include_str!("../../../datasets/civilcomments/dataset.toml"),
+        recipe: include_str!("../../../datasets/civilcomments/recipe.toml"),
         files: &[],
     },
 ];

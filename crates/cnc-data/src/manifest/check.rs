@@ -61,7 +61,7 @@ impl raw::Manifest {
             (None, None, Some(colour)) => Attribute::Colour(colouring(colour, class.names.len())?),
             (attribute, _, colour) => {
                 let problem = "the attribute is in a column, [attribute], or there are several, [attributes], or it is \
-                               made, [colour]: keep one of them";
+                               made, [colour]: remove one of them";
                 let section = if colour.is_some() {
                     "colour"
                 } else if attribute.is_some() {

@@ -156,7 +156,7 @@ fn settings_of_images_and_of_texts_do_not_mix() {
         ("threshold = 0.5\nnone", "names = [\"men\"]\nthreshold = 0.5\nnone", "attributes.names: 1 entries for 2"),
         ("[\"male\", \"black\"]", "[\"male\", \"male\"]", "attributes.columns: \"male\" is empty or stands twice"),
         ("any = \"any identity\"", "any = \"no identity\"", "attributes.any: \"no identity\" is empty or stands twice"),
-        ("[splits]", "[attribute]\ncolumn = \"male\"\nnames = [\"a\", \"b\"]\n[splits]", "keep one of them"),
+        ("[splits]", "[attribute]\ncolumn = \"male\"\nnames = [\"a\", \"b\"]\n[splits]", "remove one of them"),
         (
             "train = { values = [\"train\"] }",
             "train = { values = [\"train\"], groups = [1, 2] }",
