@@ -1,5 +1,7 @@
 //! What can go wrong, by name.
 
+use std::path::PathBuf;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +44,107 @@ pub enum Error {
         expected: &'static str,
         /// The kind that it was given.
         found: &'static str,
+    },
+
+    /// A model of text without its sizes, or sizes for a model that has its own.
+    #[error("{model} is a model of {kind}: build it with {function}")]
+    Builder {
+        /// Name of the model.
+        model: &'static str,
+        /// What it takes.
+        kind: &'static str,
+        /// The function that builds it.
+        function: &'static str,
+    },
+
+    /// A pattern of variables to freeze that names none.
+    #[error("freeze={pattern}: no variable starts with {part:?}; choose from {valid} or parts of these")]
+    UnknownPattern {
+        /// The pattern.
+        pattern: String,
+        /// The pattern, or the number of its range, that names nothing.
+        part: String,
+        /// Patterns that name something.
+        valid: String,
+    },
+
+    /// The configuration of a checkpoint could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    ReadConfig {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+
+    /// A configuration that is not what it should be.
+    #[error("{} is no configuration of BERT or DistilBERT: {reason}", path.display())]
+    ParseConfig {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A setting of a configuration that no model can be built with.
+    #[error("config.json: {key} is {found}, expected {expected}")]
+    Config {
+        /// Name of the setting.
+        key: &'static str,
+        /// What it is.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+
+    /// Tokens of another shape than a batch of texts.
+    #[error("ids, mask and segments of texts must all be (batch, length) of U32, but one is {found}")]
+    TokenShape {
+        /// Shape and type that came.
+        found: String,
+    },
+
+    /// A text with more tokens than a model has positions.
+    #[error("text {row} of the batch is longer than the {positions} tokens that the model takes; truncate it to these")]
+    TooLong {
+        /// Place of the text in the batch, from 0.
+        row: usize,
+        /// Tokens of the longest text.
+        positions: usize,
+    },
+
+    /// A token or segment that the model does not have.
+    #[error(
+        "text {row} of the batch has the {kind} {id} at position {position}, but the model has {count}, from 0 on; take the \
+         tokenizer that belongs to the model"
+    )]
+    UnknownToken {
+        /// Token or segment.
+        kind: &'static str,
+        /// Its number.
+        id: u32,
+        /// Place of the text in the batch, from 0.
+        row: usize,
+        /// Place in the text, from 0.
+        position: usize,
+        /// How many the model has.
+        count: usize,
+    },
+
+    /// A text without tokens.
+    #[error("text {row} of the batch has no tokens: its mask is 0 throughout; keep the tokens that mark start and end")]
+    EmptyText {
+        /// Place of the text in the batch, from 0.
+        row: usize,
+    },
+
+    /// A text whose first token, which the pooler reads, is padding.
+    #[error(
+        "the first token of text {row} of the batch is masked, but the pooler reads it; pad on the right, or pool by mean"
+    )]
+    HiddenFirstToken {
+        /// Place of the text in the batch, from 0.
+        row: usize,
     },
 
     /// An error of a layer.

@@ -1,6 +1,6 @@
 //! What every model here can do.
 
-use candle_core::Tensor;
+use candle_core::{Tensor, Var};
 use cnc_nn::Parameters;
 use cnc_nn::layers::Mode;
 
@@ -57,6 +57,11 @@ pub trait Model: Send + Sync {
 
     /// All variables.
     fn parameters(&self) -> &Parameters;
+
+    /// What an optimiser may change, sorted by name: without what is frozen.
+    fn trainable(&self) -> Vec<(String, Var)> {
+        self.parameters().trainable()
+    }
 
     /// Size of a representation.
     fn dim(&self) -> usize;

@@ -184,7 +184,7 @@ fn one_image_and_none_at_all_are_batches_too() {
 #[test]
 fn an_unknown_model_is_refused_with_the_nearest_name_and_all_of_them() {
     let Err(error) = build("LeNte", 5, 0, &Device::Cpu) else { panic!("there is no such model") };
-    assert_eq!(error.to_string(), "unknown model \"LeNte\": did you mean \"lenet\"? Known models: lenet");
+    assert_eq!(error.to_string(), "unknown model \"LeNte\": did you mean \"lenet\"? Known models: bert, lenet");
 }
 
 #[test]

@@ -66,7 +66,7 @@ impl OptimizerSettings {
 
     /// The optimiser of all trainable parameters of a model.
     pub(crate) fn build(&self, model: &dyn Model) -> cnc_nn::Result<Box<dyn Optimizer>> {
-        let parameters = model.parameters().trainable();
+        let parameters = model.trainable();
         let groups = vec![ParameterGroup { parameters, weight_decay: self.weight_decay, lr_scale: 1.0 }];
         Ok(match self.name {
             OptimizerName::Sgd => Box::new(Sgd::new(groups, SgdOptions { momentum: self.momentum, nesterov: false })?),

@@ -175,7 +175,7 @@ impl<'a> Stage<'a> {
     fn start(run: &'a Run, plan: &'a StagePlan<'a>, model: &'a dyn Model, log: LogLengths) -> Result<Self> {
         let mut optimizer = plan.optimizer.build(model)?;
         if plan.zero_classifier_every > 1 {
-            let parameters = model.parameters().trainable();
+            let parameters = model.trainable();
             let of_classifier =
                 |name: &str| name.strip_prefix(model.classifier()).is_some_and(|rest| rest.starts_with('.'));
             let classifier: Vec<_> = parameters.into_iter().filter(|(name, _)| of_classifier(name)).collect();
@@ -195,7 +195,7 @@ impl<'a> Stage<'a> {
             run,
             plan,
             model,
-            parameters: model.parameters().trainable(),
+            parameters: model.trainable(),
             optimizer,
             log: run.folder.log(counters.log)?,
             duration_before: counters.duration_s,

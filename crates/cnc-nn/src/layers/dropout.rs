@@ -1,10 +1,11 @@
 //! Dropout with a mask that can be drawn again.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use rand::RngCore;
 
-use super::Mode;
+use super::{Mode, named};
 use crate::error::{Error, Result};
+use crate::ops::{self, dropout::Mask};
 use crate::seeded;
 
 /// In training sets each value to zero with a given probability and scales the others up by `1 / (1 - probability)`,
@@ -31,22 +32,22 @@ impl Dropout {
         Ok(Self { name: name.into(), probability })
     }
 
+    /// The mask of a step; `None` where nothing is dropped.
+    #[must_use]
+    pub fn mask(&self, mode: Mode) -> Option<Mask> {
+        let Mode::Train { seed } = mode else { return None };
+        // `new` has checked the probability.
+        Mask::new(self.probability, seeded::generator(seed, &self.name).next_u64()).ok().flatten()
+    }
+
     /// Any shape to the same shape.
     ///
     /// # Errors
-    /// [`Error::Candle`] when there is no memory for the mask.
+    /// [`Error::Layer`](crate::Error::Layer) when there is no memory left.
     pub fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
-        let Mode::Train { seed } = mode else { return Ok(input.clone()) };
-        if self.probability == 0.0 {
-            return Ok(input.clone());
+        match self.mask(mode) {
+            Some(mask) => named(&self.name, ops::dropout::dropout(input, mask)),
+            None => Ok(input.clone()),
         }
-        // P(a u32 is below threshold) = probability, to 2^-32.
-        let threshold = (self.probability * 2f64.powi(32)) as u32;
-        let scale = (1.0 / (1.0 - self.probability)) as f32;
-        let mut generator = seeded::generator(seed, &self.name);
-        let mask: Vec<f32> =
-            (0..input.elem_count()).map(|_| if generator.next_u32() < threshold { 0.0 } else { scale }).collect();
-        let mask = Tensor::from_vec(mask, input.shape(), &Device::Cpu)?.to_device(input.device())?;
-        Ok((input * mask.to_dtype(input.dtype())?)?)
     }
 }

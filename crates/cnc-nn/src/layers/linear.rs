@@ -1,7 +1,7 @@
 //! Fully connected layer.
 
 use candle_core::Tensor;
-use candle_nn::VarBuilder;
+use candle_nn::{Init, VarBuilder};
 
 use super::named;
 use crate::error::Result;
@@ -25,10 +25,18 @@ impl Linear {
     /// When the variables exist already with another shape.
     pub fn new(inputs: usize, outputs: usize, builder: VarBuilder) -> Result<Self> {
         let init = pytorch_default(inputs);
+        Self::with_init(inputs, outputs, [init, init], builder)
+    }
+
+    /// [`new`](Self::new) with other initial values of weight and bias.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_init(inputs: usize, outputs: usize, [weight, bias]: [Init; 2], builder: VarBuilder) -> Result<Self> {
         Ok(Self {
             name: builder.prefix(),
-            weight: builder.get_with_hints((outputs, inputs), "weight", init)?,
-            bias: builder.get_with_hints(outputs, "bias", init)?,
+            weight: builder.get_with_hints((outputs, inputs), "weight", weight)?,
+            bias: builder.get_with_hints(outputs, "bias", bias)?,
         })
     }
 
@@ -50,5 +58,15 @@ impl Linear {
     #[must_use]
     pub fn bias(&self) -> &Tensor {
         &self.bias
+    }
+
+    /// What [`checkpoint`](crate::checkpoint) needs to know: every variable that has a gradient.
+    #[must_use]
+    pub fn parameters(&self) -> [Tensor; 2] {
+        [self.weight.clone(), self.bias.clone()]
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 }

@@ -4,17 +4,23 @@ mod batch_norm;
 mod conv2d;
 mod conv_relu_pool;
 mod dropout;
+mod embedding;
+mod layer_norm;
 mod linear;
 mod pool;
 mod residual;
+mod transformer;
 
 pub use batch_norm::BatchNorm2d;
 pub use conv_relu_pool::ConvReluPool;
 pub use conv2d::{Conv2d, Conv2dOptions};
 pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use pool::MaxPool2d;
 pub use residual::{ConvNorm, Residual, Stem, global_average_pool};
+pub use transformer::{FeedForward, SelfAttention};
 
 use candle_core::Tensor;
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::OpError;
 use super::autograd::apply3;
 use super::blocks::for_each_chunk;
-use super::simd::sum;
+use super::simd::{sum, sum_of_pairs};
 use super::storage::{on_cpu_f32, slice, with_values};
 
 const OP: &str = "batch_norm";
@@ -148,26 +148,14 @@ impl Size {
         let of_channel = |channel| {
             let mean = self.planes(x, channel).map(|plane| f64::from(sum(plane))).sum::<f64>() / count;
             let centre = mean as f32;
-            let squares =
-                self.planes(x, channel).map(|plane| f64::from(sum_of(plane, |x| (x - centre) * (x - centre))));
+            let squares = self
+                .planes(x, channel)
+                .map(|plane| f64::from(sum_of_pairs(plane, plane, |x, _| (x - centre) * (x - centre))));
             let shift = mean - f64::from(centre);
             (mean, squares.sum::<f64>() / count - shift * shift)
         };
         (0..self.channels).into_par_iter().map(of_channel).collect()
     }
-}
-
-/// Sum of `f(value)` in eight interleaved lanes, always in the same order.
-#[inline(always)]
-fn sum_of(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let (eights, rest) = values.as_chunks::<8>();
-    let mut lanes = [0.0f32; 8];
-    for eight in eights {
-        for (lane, value) in lanes.iter_mut().zip(eight) {
-            *lane += f(*value);
-        }
-    }
-    lanes.into_iter().chain(rest.iter().map(|value| f(*value))).sum()
 }
 
 /// Arguments: `x`, `weight`, `bias`.

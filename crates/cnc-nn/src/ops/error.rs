@@ -48,6 +48,64 @@ pub enum OpError {
         /// The shape that came.
         shape: Vec<usize>,
     },
+    /// Weight or bias of a layer norm do not have one value a feature.
+    #[error("{op}: weight and bias must have the shape [{width}], but one has the shape {shape:?}")]
+    ByFeature {
+        /// The op.
+        op: &'static str,
+        /// Features of the input.
+        width: usize,
+        /// The shape that came.
+        shape: Vec<usize>,
+    },
+    /// What is to be added has another shape.
+    #[error("{op}: the branch must have the shape {x:?} of the input, but has the shape {branch:?}")]
+    Branch {
+        /// The op.
+        op: &'static str,
+        /// Shape of the input.
+        x: Vec<usize>,
+        /// Shape of what is to be added to it.
+        branch: Vec<usize>,
+    },
+    /// A number that names no row of a table.
+    #[error("{op}: number {index}, at place {place}, is not below {count}, the rows of the table")]
+    Index {
+        /// The op.
+        op: &'static str,
+        /// Where among the numbers it stands, from 0.
+        place: usize,
+        /// The number.
+        index: u32,
+        /// Rows of the table.
+        count: usize,
+    },
+    /// Attention heads of unequal size.
+    #[error("self_attention: {heads} heads do not divide a width of {width}")]
+    Heads {
+        /// Number of heads.
+        heads: usize,
+        /// Features of all heads together.
+        width: usize,
+    },
+    /// Sequences that are not the rows of the input.
+    #[error("{op}: the sequences have {expected} rows together, but the input has {rows}")]
+    Sequences {
+        /// The op.
+        op: &'static str,
+        /// Rows of the input.
+        rows: usize,
+        /// Rows of all sequences together.
+        expected: usize,
+    },
+    /// A probability outside its range.
+    #[error("{op}: the probability is {probability}, but must be at least 0 and below 1")]
+    Probability {
+        /// The op.
+        op: &'static str,
+        /// The probability.
+        probability: f64,
+    },
     /// Normalising by the statistics of a batch that has none.
     #[error(
         "{op}: training needs at least 2 values a channel, but an input of shape {shape:?} has {count}: use a larger \

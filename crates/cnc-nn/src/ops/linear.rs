@@ -5,21 +5,19 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 use super::OpError;
 use super::autograd::apply3;
 use super::blocks::for_each_chunk;
-use super::gemm::{Destination, Matrix, MatrixMut, multiply};
+use super::gemm::{Destination, Matrix, MatrixMut, multiply_shared};
 use super::storage::{on_cpu_f32, slice, with_values};
 
 const OP: &str = "linear";
-/// Blocks of rows that threads share: few, as each block packs the other factor anew.
-const BLOCKS: usize = 8;
-/// Rows of a product at least in a block.
-const FEWEST_ROWS: usize = 16;
+/// Columns of a bias gradient that one thread takes at a time.
+const BIAS_COLUMNS: usize = 128;
 
 /// `y = x wᵀ + b` for `x` of shape `(..., in)`, `weight` of shape `(out, in)` and `bias` of shape `(out)`.
 ///
 /// # Errors
 /// Wrong number of dimensions, or sizes that do not fit together.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, OpError> {
-    check(x, weight, bias)?;
+    check(OP, x, weight, bias)?;
     if !on_cpu_f32(&[x, weight, bias.unwrap_or(weight)]) {
         return composed(x, weight, bias);
     }
@@ -39,22 +37,18 @@ pub fn composed(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Te
     }
 }
 
-fn check(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<(), OpError> {
+/// Whether the shapes fit together.
+pub(super) fn check(op: &'static str, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<(), OpError> {
     let &[outputs, features] = weight.dims() else {
-        return Err(OpError::Rank { op: OP, argument: "weight", expected: "(out, in)", shape: weight.dims().to_vec() });
+        return Err(OpError::Rank { op, argument: "weight", expected: "(out, in)", shape: weight.dims().to_vec() });
     };
     let Some(&input) = x.dims().last().filter(|_| x.rank() >= 2) else {
-        return Err(OpError::Rank { op: OP, argument: "x", expected: "(..., in)", shape: x.dims().to_vec() });
+        return Err(OpError::Rank { op, argument: "x", expected: "(..., in)", shape: x.dims().to_vec() });
     };
     if input != features {
-        return Err(OpError::Channels { op: OP, input, weight: features });
+        return Err(OpError::Channels { op, input, weight: features });
     }
-    super::check_bias(OP, bias, outputs)
-}
-
-/// Rows in a block of a product with `rows` rows.
-fn rows_per_block(rows: usize) -> usize {
-    rows.div_ceil(BLOCKS).max(FEWEST_ROWS)
+    super::check_bias(op, bias, outputs)
 }
 
 /// Arguments: `x`, `weight`, `bias`.
@@ -80,16 +74,8 @@ impl CustomOp3 for Linear {
         if let Some(last) = shape.last_mut() {
             *last = outputs;
         }
-        let mut y = vec![0.0; shape.iter().product()];
-        let rows = y.len() / outputs.max(1);
-        let block = rows_per_block(rows);
-        for_each_chunk(&mut y, block * outputs, rows * outputs * inputs, |i, y| {
-            y.chunks_exact_mut(outputs).for_each(|row| row.copy_from_slice(bias));
-            let rows = y.len() / outputs;
-            let x = Matrix::new(&x[i * block * inputs..], rows, inputs);
-            let weight = Matrix::new(weight, outputs, inputs).transposed();
-            multiply(MatrixMut::new(y, rows, outputs), x, weight, Destination::Add);
-        });
+        let rows = shape.iter().rev().skip(1).product();
+        let y = Size { rows, inputs, outputs }.forward(x, weight, bias);
         Ok((CpuStorage::F32(y), Shape::from(shape)))
     }
 
@@ -104,20 +90,14 @@ impl CustomOp3 for Linear {
         let (outputs, inputs) = weight.dims2()?;
         let gradient = gradient.contiguous()?;
         with_values([x, weight, &gradient], |[x_values, weight_values, dy]| {
-            let rows = dy.len() / outputs.max(1);
-            let size = Size { rows, inputs, outputs };
+            let size = Size { rows: dy.len() / outputs.max(1), inputs, outputs };
             let device = x.device();
-            let (dx, dw) = if rows * outputs * inputs < super::blocks::SMALL {
-                (
-                    x.track_op().then(|| size.input(weight_values, dy)),
-                    weight.track_op().then(|| size.weight(x_values, dy)),
-                )
-            } else {
-                rayon::join(
-                    || x.track_op().then(|| size.input(weight_values, dy)),
-                    || weight.track_op().then(|| size.weight(x_values, dy)),
-                )
-            };
+            let dx = x.track_op().then(|| {
+                let mut dx = vec![0.0; size.rows * inputs];
+                size.input(weight_values, dy, &mut dx, Destination::Overwrite);
+                dx
+            });
+            let dw = weight.track_op().then(|| size.weight(x_values, dy));
             let db = bias.track_op().then(|| size.bias(dy));
             Ok((
                 dx.map(|dx| Tensor::from_vec(dx, x.shape(), device)).transpose()?,
@@ -128,54 +108,63 @@ impl CustomOp3 for Linear {
     }
 }
 
-/// The three products of the backward pass; `dy` is the gradient of the result, `(rows, outputs)`.
-#[derive(Clone, Copy)]
-struct Size {
-    rows: usize,
-    inputs: usize,
-    outputs: usize,
+/// The products of both passes; `dy` is the gradient of the result, `(rows, outputs)`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    pub rows: usize,
+    pub inputs: usize,
+    pub outputs: usize,
 }
 
 impl Size {
-    fn operations(self) -> usize {
-        self.rows * self.inputs * self.outputs
+    /// `y = x wᵀ + b`.
+    pub fn forward(self, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+        let mut y = vec![0.0; self.rows * self.outputs];
+        let x = Matrix::new(x, self.rows, self.inputs);
+        let weight = Matrix::new(weight, self.outputs, self.inputs).transposed();
+        let y_matrix = MatrixMut::new(&mut y, self.rows, self.outputs);
+        multiply_shared(y_matrix, x, weight, Destination::Overwrite, |mut tile, _, columns| {
+            add_to_rows(&mut tile, &bias[columns]);
+        });
+        y
     }
 
-    /// `dx = dy w`.
-    fn input(self, weight: &[f32], dy: &[f32]) -> Vec<f32> {
-        let mut dx = vec![0.0; self.rows * self.inputs];
-        let block = rows_per_block(self.rows);
-        for_each_chunk(&mut dx, block * self.inputs, self.operations(), |i, dx| {
-            let rows = dx.len() / self.inputs;
-            let dy = Matrix::new(&dy[i * block * self.outputs..], rows, self.outputs);
-            let weight = Matrix::new(weight, self.outputs, self.inputs);
-            multiply(MatrixMut::new(dx, rows, self.inputs), dy, weight, Destination::Overwrite);
-        });
-        dx
+    /// `dx (+)= dy w`.
+    pub fn input(self, weight: &[f32], dy: &[f32], dx: &mut [f32], mode: Destination) {
+        let dy = Matrix::new(dy, self.rows, self.outputs);
+        let weight = Matrix::new(weight, self.outputs, self.inputs);
+        multiply_shared(MatrixMut::new(dx, self.rows, self.inputs), dy, weight, mode, |_, _, _| {});
     }
 
     /// `dw = dyᵀ x`.
-    fn weight(self, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    pub fn weight(self, x: &[f32], dy: &[f32]) -> Vec<f32> {
         let mut dw = vec![0.0; self.outputs * self.inputs];
-        let block = rows_per_block(self.outputs);
-        for_each_chunk(&mut dw, block * self.inputs, self.operations(), |i, dw| {
-            let outputs = dw.len() / self.inputs;
-            let dy = dy.get(i * block..).unwrap_or_default();
-            let dy = Matrix::strided(dy, self.rows, outputs, self.outputs).transposed();
-            let x = Matrix::new(x, self.rows, self.inputs);
-            multiply(MatrixMut::new(dw, outputs, self.inputs), dy, x, Destination::Overwrite);
-        });
+        let dy = Matrix::new(dy, self.rows, self.outputs).transposed();
+        let x = Matrix::new(x, self.rows, self.inputs);
+        let dw_matrix = MatrixMut::new(&mut dw, self.outputs, self.inputs);
+        multiply_shared(dw_matrix, dy, x, Destination::Overwrite, |_, _, _| {});
         dw
     }
 
-    /// `db` = sum of the rows of `dy`.
-    fn bias(self, dy: &[f32]) -> Vec<f32> {
+    /// `db` = sum of the rows of `dy`, from the first to the last.
+    pub fn bias(self, dy: &[f32]) -> Vec<f32> {
         let mut db = vec![0.0; self.outputs];
-        for row in dy.chunks_exact(self.outputs.max(1)) {
-            for (db, dy) in db.iter_mut().zip(row) {
-                *db += dy;
+        for_each_chunk(&mut db, BIAS_COLUMNS, dy.len(), |i, db| {
+            for row in dy.chunks_exact(self.outputs) {
+                for (db, dy) in db.iter_mut().zip(&row[i * BIAS_COLUMNS..]) {
+                    *db += dy;
+                }
             }
-        }
+        });
         db
+    }
+}
+
+/// Adds `values` to every row.
+pub(super) fn add_to_rows(matrix: &mut MatrixMut<'_>, values: &[f32]) {
+    for row in 0..matrix.rows() {
+        for (to, value) in matrix.row(row).iter_mut().zip(values) {
+            *to += value;
+        }
     }
 }

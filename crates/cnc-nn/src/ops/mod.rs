@@ -22,19 +22,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod activation;
+pub mod attention;
 pub(crate) mod autograd;
 pub mod batch_norm;
 mod blocks;
 pub mod conv2d;
 pub mod conv_relu_pool;
+pub mod dropout;
+pub mod embedding;
 mod error;
+pub mod feed_forward;
 mod gemm;
 mod gradients;
+pub mod layer_norm;
 pub mod linear;
 pub mod pool;
 pub mod relu;
 pub mod residual;
+pub mod sequences;
 mod simd;
+pub mod softmax;
+mod special;
 mod storage;
 
 pub use error::OpError;

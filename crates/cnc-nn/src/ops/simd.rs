@@ -275,6 +275,19 @@ pub(super) fn sum(values: &[f32]) -> f32 {
     lanes.iter().chain(rest).sum()
 }
 
+/// Sum of `f(a, b)` over pairs of values, in eight interleaved lanes as [`sum`].
+#[inline(always)]
+pub(super) fn sum_of_pairs(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let ((a_eights, a_rest), (b_eights, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [0.0f32; LANES];
+    for (a, b) in a_eights.iter().zip(b_eights) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += f(*a, *b);
+        }
+    }
+    lanes.into_iter().chain(a_rest.iter().zip(b_rest).map(|(a, b)| f(*a, *b))).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

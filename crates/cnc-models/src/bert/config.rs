@@ -1,0 +1,248 @@
+//! What a `config.json` says of a model's sizes.
+
+use std::path::Path;
+
+use candle_transformers::models::bert;
+use cnc_nn::ops::activation::Activation;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// The architectures that are told apart by the `model_type` of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding".
+    Bert,
+    /// Sanh et al. 2019, "DistilBERT, a distilled version of BERT": no segments, another head, other names.
+    DistilBert,
+}
+
+/// The sizes of a model of text; what comes out of [`read`](Self::read) can be built.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BertConfig {
+    architecture: Architecture,
+    pub(super) vocabulary: usize,
+    /// Units of a token.
+    pub(super) width: usize,
+    pub(super) layers: usize,
+    pub(super) heads: usize,
+    /// Units between the two maps of a feed-forward part.
+    pub(super) hidden: usize,
+    pub(super) activation: Activation,
+    /// Tokens of the longest text.
+    pub(super) positions: usize,
+    /// Kinds of segments; none with DistilBERT.
+    pub(super) types: usize,
+    pub(super) epsilon: f64,
+    /// Standard deviation of fresh weights.
+    pub(super) deviation: f64,
+    pub(super) hidden_dropout: f64,
+    pub(super) attention_dropout: f64,
+    pub(super) classifier_dropout: f64,
+}
+
+/// What candle-transformers' `Config` of BERT leaves out, with the value that Hugging Face takes where it is not given.
+#[derive(Deserialize)]
+struct AttentionDropout {
+    #[serde(default = "tenth")]
+    attention_probs_dropout_prob: f64,
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+/// A `config.json` of DistilBERT.
+#[derive(Deserialize)]
+struct DistilBert {
+    vocab_size: usize,
+    dim: usize,
+    n_layers: usize,
+    n_heads: usize,
+    hidden_dim: usize,
+    max_position_embeddings: usize,
+    initializer_range: f64,
+    dropout: f64,
+    attention_dropout: f64,
+    seq_classif_dropout: f64,
+}
+
+/// The epsilon of DistilBERT's layer norms, which its configuration does not name.
+const DISTILBERT_EPSILON: f64 = 1e-12;
+
+impl BertConfig {
+    /// The sizes in the `config.json` of a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::ReadConfig`] and [`Error::ParseConfig`] for a file that is not there or no configuration,
+    /// [`Error::Config`] names a setting that no model can be built with.
+    pub fn read(path: &Path) -> Result<Self> {
+        let json =
+            std::fs::read_to_string(path).map_err(|source| Error::ReadConfig { path: path.to_owned(), source })?;
+        Self::parse(&json).map_err(|error| match error {
+            Error::ParseConfig { reason, .. } => Error::ParseConfig { path: path.to_owned(), reason },
+            other => other,
+        })
+    }
+
+    /// The sizes in the text of a `config.json`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(json: &str) -> Result<Self> {
+        let unreadable =
+            |error: serde_json::Error| Error::ParseConfig { path: "config.json".into(), reason: error.to_string() };
+        let mut value: Value = serde_json::from_str(json).map_err(unreadable)?;
+        match value.get("model_type").and_then(Value::as_str) {
+            Some("bert") => {
+                let activation = activation(&value, "hidden_act")?;
+                // The spelling of candle-transformers.
+                value["hidden_act"] = match activation {
+                    Activation::Gelu => "gelu",
+                    Activation::GeluTanh => "geluapproximate",
+                    Activation::Relu => "relu",
+                }
+                .into();
+                let dropout: AttentionDropout = serde_json::from_value(value.clone()).map_err(unreadable)?;
+                let config: bert::Config = serde_json::from_value(value).map_err(unreadable)?;
+                Self::bert(&config, dropout.attention_probs_dropout_prob)
+            }
+            Some("distilbert") => {
+                let activation = activation(&value, "activation")?;
+                let config: DistilBert = serde_json::from_value(value).map_err(unreadable)?;
+                Self::distilbert(&config, activation)
+            }
+            other => Err(Error::Config {
+                key: "model_type",
+                found: other.unwrap_or("nothing").to_owned(),
+                expected: "bert or distilbert".to_owned(),
+            }),
+        }
+    }
+
+    /// The sizes in a configuration of candle-transformers, which does not say what share of attention probabilities is
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names a setting that no model can be built with.
+    pub fn bert(config: &bert::Config, attention_dropout: f64) -> Result<Self> {
+        Self {
+            architecture: Architecture::Bert,
+            vocabulary: config.vocab_size,
+            width: config.hidden_size,
+            layers: config.num_hidden_layers,
+            heads: config.num_attention_heads,
+            hidden: config.intermediate_size,
+            activation: match config.hidden_act {
+                bert::HiddenAct::Gelu => Activation::Gelu,
+                bert::HiddenAct::GeluApproximate => Activation::GeluTanh,
+                bert::HiddenAct::Relu => Activation::Relu,
+            },
+            positions: config.max_position_embeddings,
+            types: config.type_vocab_size,
+            epsilon: config.layer_norm_eps,
+            deviation: config.initializer_range,
+            hidden_dropout: config.hidden_dropout_prob,
+            attention_dropout,
+            classifier_dropout: config.classifier_dropout.unwrap_or(config.hidden_dropout_prob),
+        }
+        .checked()
+    }
+
+    fn distilbert(config: &DistilBert, activation: Activation) -> Result<Self> {
+        Self {
+            architecture: Architecture::DistilBert,
+            vocabulary: config.vocab_size,
+            width: config.dim,
+            layers: config.n_layers,
+            heads: config.n_heads,
+            hidden: config.hidden_dim,
+            activation,
+            positions: config.max_position_embeddings,
+            types: 0,
+            epsilon: DISTILBERT_EPSILON,
+            deviation: config.initializer_range,
+            hidden_dropout: config.dropout,
+            attention_dropout: config.attention_dropout,
+            classifier_dropout: config.seq_classif_dropout,
+        }
+        .checked()
+    }
+
+    fn checked(self) -> Result<Self> {
+        let [vocabulary, width, layers, heads, hidden, positions, types] = match self.architecture {
+            Architecture::Bert => [
+                "vocab_size",
+                "hidden_size",
+                "num_hidden_layers",
+                "num_attention_heads",
+                "intermediate_size",
+                "max_position_embeddings",
+                "type_vocab_size",
+            ],
+            Architecture::DistilBert => {
+                ["vocab_size", "dim", "n_layers", "n_heads", "hidden_dim", "max_position_embeddings", ""]
+            }
+        };
+        let sizes = [
+            (vocabulary, self.vocabulary),
+            (width, self.width),
+            (layers, self.layers),
+            (heads, self.heads),
+            (hidden, self.hidden),
+            (positions, self.positions),
+        ];
+        let types = (self.architecture == Architecture::Bert).then_some((types, self.types));
+        if let Some((key, _)) = sizes.into_iter().chain(types).find(|(_, size)| *size == 0) {
+            return Err(Error::Config { key, found: "0".to_owned(), expected: "1 or more".to_owned() });
+        }
+        if !self.width.is_multiple_of(self.heads) {
+            let expected = format!("a number that divides the {} units of {width}", self.width);
+            return Err(Error::Config { key: heads, found: self.heads.to_string(), expected });
+        }
+        for dropout in [self.hidden_dropout, self.attention_dropout, self.classifier_dropout] {
+            if !(0.0..1.0).contains(&dropout) {
+                let expected = "at least 0 and below 1".to_owned();
+                return Err(Error::Config { key: "a dropout probability", found: dropout.to_string(), expected });
+            }
+        }
+        if !(self.epsilon >= 0.0 && self.deviation >= 0.0 && self.epsilon.is_finite() && self.deviation.is_finite()) {
+            let found = format!("{} and {}", self.epsilon, self.deviation);
+            let key = "layer_norm_eps and initializer_range";
+            return Err(Error::Config { key, found, expected: "finite numbers of 0 or more".to_owned() });
+        }
+        Ok(self)
+    }
+
+    /// Which architecture it is.
+    #[must_use]
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
+    /// Tokens of the longest text that the model takes.
+    #[must_use]
+    pub fn positions(&self) -> usize {
+        self.positions
+    }
+
+    /// Number of tokens that the model knows.
+    #[must_use]
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+}
+
+fn activation(value: &Value, key: &'static str) -> Result<Activation> {
+    match value.get(key).and_then(Value::as_str).unwrap_or("nothing") {
+        "gelu" => Ok(Activation::Gelu),
+        "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
+        "relu" => Ok(Activation::Relu),
+        other => Err(Error::Config {
+            key,
+            found: other.to_owned(),
+            expected: "gelu, gelu_new, gelu_pytorch_tanh or relu".to_owned(),
+        }),
+    }
+}

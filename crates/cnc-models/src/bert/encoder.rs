@@ -1,0 +1,148 @@
+//! Tokens to the representation of each token: embeddings and transformer layers.
+
+use candle_core::Tensor;
+use candle_nn::{Init, VarBuilder};
+use cnc_nn::layers::{Dropout, Embedding, FeedForward, LayerNorm, Linear, Mode, SelfAttention};
+use cnc_nn::ops::sequences::Sequences;
+use cnc_nn::{checkpoint, no_grad};
+
+use super::config::BertConfig;
+use super::names::Names;
+use super::tokens::Tokens;
+use crate::error::Result;
+
+/// A linear map with BERT's initial values: `N(0, initializer_range)` and a bias of 0.
+pub(super) fn linear(inputs: usize, outputs: usize, config: &BertConfig, builder: VarBuilder) -> Result<Linear> {
+    let init = [Init::Randn { mean: 0.0, stdev: config.deviation }, Init::Const(0.0)];
+    Ok(Linear::with_init(inputs, outputs, init, builder)?)
+}
+
+fn dropout(probability: f64, builder: &VarBuilder) -> Result<Dropout> {
+    Ok(Dropout::new(probability, builder.prefix())?)
+}
+
+/// Whether the activations of layers are kept for the backward pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Activations {
+    /// Kept: quicker.
+    #[default]
+    Kept,
+    /// Of each layer only its input is kept, and the layer is computed again: less memory for about a third more time.
+    Recomputed,
+}
+
+#[derive(Debug)]
+pub(super) struct Encoder {
+    embeddings: Embeddings,
+    layers: Vec<Layer>,
+    activations: Activations,
+}
+
+impl Encoder {
+    /// Its variables under the prefix of `builder`.
+    pub fn new(config: &BertConfig, activations: Activations, names: &Names, builder: &VarBuilder) -> Result<Self> {
+        let embeddings = Embeddings::new(config, &builder.pp("embeddings"))?;
+        let layer = |i| Layer::new(config, names, &builder.pp(names.layers).pp(i));
+        let layers = (0..config.layers).map(layer).collect::<Result<_>>()?;
+        Ok(Self { embeddings, layers, activations })
+    }
+
+    /// The representation of each token, `(rows, width)`. The first `frozen` stages (the embeddings, then the layers) are
+    /// run without gradients.
+    pub fn forward(&self, tokens: &Tokens, mode: Mode, frozen: usize) -> Result<Tensor> {
+        let embed = || self.embeddings.forward(tokens, mode);
+        let mut x = if frozen > 0 { no_grad(embed)?.detach() } else { embed()? };
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = match self.activations {
+                _ if i + 1 < frozen => no_grad(|| layer.forward(&x, &tokens.sequences, mode))?,
+                Activations::Kept => layer.forward(&x, &tokens.sequences, mode)?,
+                Activations::Recomputed => {
+                    let (segment, sequences) = (layer.clone(), tokens.sequences.clone());
+                    checkpoint(&x, &layer.parameters(), move |x| segment.forward(x, &sequences, mode))?
+                }
+            };
+        }
+        Ok(x)
+    }
+}
+
+/// The sum of the embeddings of words, positions and segments, normalised.
+#[derive(Debug)]
+struct Embeddings {
+    words: Embedding,
+    positions: Embedding,
+    types: Option<Embedding>,
+    norm: LayerNorm,
+    dropout: Dropout,
+}
+
+impl Embeddings {
+    fn new(config: &BertConfig, builder: &VarBuilder) -> Result<Self> {
+        let table = |count, name| {
+            let init = Init::Randn { mean: 0.0, stdev: config.deviation };
+            Embedding::new(count, config.width, init, builder.pp(name))
+        };
+        let types = (config.types > 0).then(|| table(config.types, "token_type_embeddings")).transpose()?;
+        Ok(Self {
+            words: table(config.vocabulary, "word_embeddings")?,
+            positions: table(config.positions, "position_embeddings")?,
+            types,
+            norm: LayerNorm::new(config.width, config.epsilon, builder.pp("LayerNorm"))?,
+            dropout: dropout(config.hidden_dropout, builder)?,
+        })
+    }
+
+    fn forward(&self, tokens: &Tokens, mode: Mode) -> Result<Tensor> {
+        let mut x = self.words.forward(&tokens.ids)?;
+        if let Some(types) = &self.types {
+            x = (x + types.forward(&tokens.types)?)?;
+        }
+        let positions = self.positions.forward(&tokens.positions)?;
+        Ok(self.dropout.forward(&self.norm.forward_sum(&x, &positions, None)?, mode)?)
+    }
+}
+
+/// Attention and feed-forward part, each added to its input and normalised after that.
+#[derive(Debug, Clone)]
+struct Layer {
+    attention: SelfAttention,
+    output: Linear,
+    attention_dropout: Dropout,
+    attention_norm: LayerNorm,
+    feed_forward: FeedForward,
+    dropout: Dropout,
+    norm: LayerNorm,
+}
+
+impl Layer {
+    fn new(config: &BertConfig, names: &Names, builder: &VarBuilder) -> Result<Self> {
+        let BertConfig { width, hidden, .. } = *config;
+        let map = |name, inputs, outputs| linear(inputs, outputs, config, builder.pp(name));
+        let [query, key, value] = names.projections;
+        let projections = [map(query, width, width)?, map(key, width, width)?, map(value, width, width)?];
+        let norm = |name| LayerNorm::new(width, config.epsilon, builder.pp(name));
+        let (first, second) = (map(names.first, width, hidden)?, map(names.second, hidden, width)?);
+        let probabilities = dropout(config.attention_dropout, &builder.pp("attention.self"))?;
+        Ok(Self {
+            attention: SelfAttention::new(projections, config.heads, probabilities),
+            output: map(names.attention_output, width, width)?,
+            attention_dropout: dropout(config.hidden_dropout, &builder.pp("attention.output"))?,
+            attention_norm: norm(names.attention_norm)?,
+            feed_forward: FeedForward::new(first, config.activation, second),
+            dropout: dropout(config.hidden_dropout, &builder.pp("output"))?,
+            norm: norm(names.norm)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, sequences: &Sequences, mode: Mode) -> cnc_nn::Result<Tensor> {
+        let attention = self.output.forward(&self.attention.forward(x, sequences, mode)?)?;
+        let x = self.attention_norm.forward_sum(x, &attention, self.attention_dropout.mask(mode))?;
+        self.norm.forward_sum(&x, &self.feed_forward.forward(&x)?, self.dropout.mask(mode))
+    }
+
+    fn parameters(&self) -> Vec<Tensor> {
+        let norms = [&self.attention_norm, &self.norm].into_iter().flat_map(LayerNorm::parameters);
+        let maps = self.output.parameters().into_iter().chain(self.feed_forward.parameters());
+        self.attention.parameters().into_iter().chain(maps).chain(norms).collect()
+    }
+}

@@ -1,0 +1,213 @@
+//! BERT and DistilBERT for the classification of texts.
+
+mod config;
+mod encoder;
+mod names;
+mod tokens;
+
+pub use config::{Architecture, BertConfig};
+pub use encoder::Activations;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use candle_core::{DType, Device, Tensor, Var};
+use cnc_nn::layers::{Dropout, Linear, Mode, relu};
+use cnc_nn::{Parameters, ops};
+
+use crate::error::{Error, Result};
+use crate::freeze::frozen;
+use crate::model::{Inputs, Model};
+use encoder::Encoder;
+use names::{CLASSIFIER, Names};
+use tokens::Tokens;
+
+pub(crate) const NAME: &str = "bert";
+
+/// How the representations of tokens become that of their text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pooling {
+    /// That of the first token (`[CLS]`), through a linear map and tanh (BERT) or ReLU (DistilBERT).
+    #[default]
+    Pooler,
+    /// The mean over all tokens. The pooler stays as it is, and is saved with the model.
+    Mean,
+}
+
+/// What a model of text is built from besides its classes.
+#[derive(Debug, Clone)]
+pub struct TextOptions {
+    /// Sizes.
+    pub config: BertConfig,
+    /// From tokens to texts.
+    pub pooling: Pooling,
+    /// Memory or time.
+    pub activations: Activations,
+    /// Patterns of what is not trained: see [`frozen`].
+    pub freeze: Vec<String>,
+}
+
+impl TextOptions {
+    /// All of a model of these sizes is trained, with BERT's own pooler.
+    #[must_use]
+    pub fn new(config: BertConfig) -> Self {
+        Self { config, pooling: Pooling::default(), activations: Activations::default(), freeze: Vec::new() }
+    }
+}
+
+/// What a checkpoint did not say, or said in vain.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notice {
+    /// Variables that keep their fresh values: those of the classifier, where the checkpoint has none for these classes, and
+    /// of a pooler that nobody asks.
+    pub fresh: Vec<String>,
+    /// Tensors that this model has no place for.
+    pub unknown: Vec<String>,
+}
+
+/// BERT (Devlin et al. 2019) or DistilBERT (Sanh et al. 2019) with a classifier on top; the representation is the output of
+/// the pooler, or the mean over the tokens.
+///
+/// Names of variables are those of Hugging Face's `BertForSequenceClassification` and
+/// `DistilBertForSequenceClassification`, which load what [`Parameters::save`] writes. Texts are computed without their
+/// padding.
+#[derive(Debug)]
+pub struct Bert {
+    encoder: Encoder,
+    pooler: Linear,
+    dropout: Dropout,
+    classifier: Linear,
+    classes: usize,
+    options: TextOptions,
+    /// Variables that are not trained.
+    fixed: BTreeSet<String>,
+    /// How many stages from the start on (embeddings, then layers) are frozen as a whole.
+    frozen_stages: usize,
+    parameters: Parameters,
+}
+
+impl Bert {
+    /// A network with fresh weights.
+    ///
+    /// # Errors
+    /// [`Error::TooFewClasses`] for less than two classes, [`Error::UnknownPattern`] for a pattern in `freeze` that names
+    /// nothing.
+    pub fn new(classes: usize, seed: u64, device: &Device, options: &TextOptions) -> Result<Self> {
+        if classes < 2 {
+            return Err(Error::TooFewClasses { found: classes });
+        }
+        let (config, parameters) = (&options.config, Parameters::new(seed, device));
+        let (names, builder) = (Names::of(config.architecture()), parameters.builder());
+        let encoder = Encoder::new(config, options.activations, names, &builder.pp(names.body))?;
+        let pooler = encoder::linear(config.width, config.width, config, builder.pp(names.pooler))?;
+        let classifier = encoder::linear(config.width, classes, config, builder.pp(CLASSIFIER))?;
+        let all: Vec<String> = parameters.trainable().into_iter().map(|(name, _)| name).collect();
+        let mut fixed = frozen(&options.freeze, &all, names.body)?;
+        let stages = std::iter::once("embeddings.".to_owned())
+            .chain((0..config.layers).map(|i| format!("{}.{i}.", names.layers)));
+        let is_fixed =
+            |stage: &String| all.iter().filter(|n| names.within(n).starts_with(stage)).all(|n| fixed.contains(n));
+        let frozen_stages = stages.take_while(is_fixed).count();
+        if options.pooling == Pooling::Mean {
+            fixed.extend(all.iter().filter(|name| name.starts_with(names.pooler)).cloned());
+        }
+        Ok(Self {
+            encoder,
+            pooler,
+            dropout: Dropout::new(config.classifier_dropout, CLASSIFIER)?,
+            classifier,
+            classes,
+            options: options.clone(),
+            fixed,
+            frozen_stages,
+            parameters,
+        })
+    }
+
+    /// Takes the weights of a pretrained checkpoint, however it names them. Heads of pretraining are left aside; a classifier
+    /// for other classes, or none, leaves the fresh one.
+    ///
+    /// # Errors
+    /// [`cnc_nn::Error::Mismatch`], within [`Error::Layer`], names all tensors that are missing, misshapen or not finite;
+    /// nothing is changed then.
+    pub fn load_pretrained(&self, tensors: BTreeMap<String, Tensor>) -> Result<Notice> {
+        let names = Names::of(self.options.config.architecture());
+        let mut current = self.parameters.named()?;
+        let known = current.keys().cloned().collect();
+        let (mut found, unknown) = names.translate(&known, tensors);
+        let (head, body) = (self.classifier(), names.pooler);
+        let fits = |name: &String, tensor: &Tensor| found.get(name).is_some_and(|t| t.shape() == tensor.shape());
+        let keeps_classifier = current.iter().filter(|(name, _)| name.starts_with(head)).all(|(n, t)| fits(n, t));
+        let needs_pooler = match (self.options.pooling, self.options.config.architecture()) {
+            (Pooling::Mean, _) => false,
+            (Pooling::Pooler, Architecture::Bert) => true,
+            // Part of the head: a checkpoint of pretraining does not have it.
+            (Pooling::Pooler, Architecture::DistilBert) => {
+                current.keys().any(|name| name.starts_with(body) && found.contains_key(name))
+            }
+        };
+        current.retain(|name, _| match name {
+            _ if name.starts_with(head) => !keeps_classifier,
+            _ if name.starts_with(body) => !needs_pooler && !found.contains_key(name),
+            _ => false,
+        });
+        let fresh = current.keys().cloned().collect();
+        found.extend(current);
+        self.parameters.load(&found)?;
+        Ok(Notice { fresh, unknown })
+    }
+
+    fn pool(&self, hidden: &Tensor, tokens: &Tokens) -> Result<Tensor> {
+        match self.options.pooling {
+            Pooling::Mean => Ok(tokens.means(hidden)?.matmul(hidden)?),
+            Pooling::Pooler => {
+                if let Some(row) = tokens.without_first {
+                    return Err(Error::HiddenFirstToken { row });
+                }
+                let first = ops::embedding::embedding(hidden, &tokens.first()).map_err(candle_core::Error::from)?;
+                let pooled = self.pooler.forward(&first)?;
+                match self.options.config.architecture() {
+                    Architecture::Bert => Ok(pooled.tanh()?),
+                    Architecture::DistilBert => Ok(relu(&pooled)?),
+                }
+            }
+        }
+    }
+}
+
+impl Model for Bert {
+    fn encode(&self, inputs: &Inputs, mode: Mode) -> Result<Tensor> {
+        let Inputs::Tokens { ids, mask, type_ids } = inputs else {
+            return Err(Error::InputKind { model: NAME, expected: "text", found: inputs.kind() });
+        };
+        let tokens = Tokens::new(ids, mask, type_ids, &self.options.config)?;
+        if tokens.sequences.count() == 0 {
+            return Ok(Tensor::zeros((0, self.dim()), DType::F32, self.parameters.device())?);
+        }
+        let hidden = self.encoder.forward(&tokens, mode, self.frozen_stages)?; // (rows, width)
+        self.pool(&hidden, &tokens)
+    }
+
+    fn classify(&self, representations: &Tensor, mode: Mode) -> Result<Tensor> {
+        Ok(self.classifier.forward(&self.dropout.forward(representations, mode)?)?)
+    }
+
+    fn classifier(&self) -> &'static str {
+        CLASSIFIER
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn trainable(&self) -> Vec<(String, Var)> {
+        self.parameters.trainable().into_iter().filter(|(name, _)| !self.fixed.contains(name)).collect()
+    }
+
+    fn dim(&self) -> usize {
+        self.options.config.width
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+}

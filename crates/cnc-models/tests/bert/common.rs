@@ -1,0 +1,105 @@
+//! Tiny models and texts by the formulas of `tests/fixtures/make_bert_fixtures.py`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use cnc_models::{Bert, BertConfig, Inputs, Model, Pooling, TextOptions};
+
+pub const VOCABULARY: u32 = 40;
+
+pub const BERT: &str = r#"{
+    "model_type": "bert", "vocab_size": 40, "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3,
+    "intermediate_size": 20, "hidden_act": "gelu", "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
+    "max_position_embeddings": 9, "type_vocab_size": 2, "initializer_range": 0.02, "layer_norm_eps": 1e-12,
+    "pad_token_id": 0, "classifier_dropout": null, "architectures": ["BertForSequenceClassification"]
+}"#;
+
+pub const DISTILBERT: &str = r#"{
+    "model_type": "distilbert", "vocab_size": 40, "dim": 12, "n_layers": 2, "n_heads": 3, "hidden_dim": 20,
+    "activation": "gelu", "dropout": 0.1, "attention_dropout": 0.1, "seq_classif_dropout": 0.2,
+    "max_position_embeddings": 9, "initializer_range": 0.02, "pad_token_id": 0,
+    "architectures": ["DistilBertForSequenceClassification"]
+}"#;
+
+pub fn options(config: &str, pooling: Pooling) -> TextOptions {
+    TextOptions { pooling, ..TextOptions::new(BertConfig::parse(config).unwrap()) }
+}
+
+pub fn fresh(options: &TextOptions) -> Bert {
+    Bert::new(2, 0, &Device::Cpu, options).unwrap()
+}
+
+/// The hash of `tests/fixtures/make_fixtures.py`: values in `[-scale, scale)`.
+fn noise(salt: u64, shape: &[usize], scale: f64, offset: f32) -> Tensor {
+    let value = |position: u64| {
+        let mut h = (position + salt * 1_000_003) & 0xffff_ffff;
+        for (shift, factor) in [(16, 0x85eb_ca6b), (13, 0xc2b2_ae35)] {
+            h ^= h >> shift;
+            h = (h * factor) & 0xffff_ffff;
+        }
+        h ^= h >> 16;
+        ((h as f64 / 2f64.powi(31) - 1.0) * scale) as f32 + offset
+    };
+    let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64).map(value).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// The model with the weights of the fixtures.
+pub fn filled(options: &TextOptions) -> Bert {
+    let model = fresh(options);
+    let weights = model.parameters().trainable().into_iter().enumerate().map(|(salt, (name, var))| {
+        let is_norm = name.to_lowercase().replace('_', "").ends_with("layernorm.weight");
+        let weight = noise(salt as u64, var.dims(), 0.3, if is_norm { 1.0 } else { 0.0 });
+        (name, weight)
+    });
+    model.parameters().load(&weights.collect()).unwrap();
+    model
+}
+
+/// Texts of these lengths, padded to the longest and by `extra` more.
+pub fn padded(lengths: &[usize], shift: usize, extra: usize) -> Inputs {
+    let longest = lengths.iter().max().unwrap() + extra;
+    let (mut ids, mut mask, mut types) = (Vec::new(), Vec::new(), Vec::new());
+    for (b, length) in lengths.iter().enumerate() {
+        for t in 0..longest {
+            let id = 1 + (7 * b + 5 * t + 3 * shift) as u32 % (VOCABULARY - 1);
+            let there = t < *length;
+            ids.push(if there { id } else { 0 });
+            mask.push(u32::from(there));
+            types.push(u32::from(there && t >= 3));
+        }
+    }
+    let tensor = |values| Tensor::from_vec(values, (lengths.len(), longest), &Device::Cpu).unwrap();
+    Inputs::Tokens { ids: tensor(ids), mask: tensor(mask), type_ids: tensor(types) }
+}
+
+pub fn texts(lengths: &[usize], shift: usize) -> Inputs {
+    padded(lengths, shift, 0)
+}
+
+pub fn fixture(name: &str) -> BTreeMap<String, Tensor> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    cnc_nn::files::read(&path, &Device::Cpu).unwrap()
+}
+
+/// Where tests leave files.
+pub fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+pub fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// The largest difference, as a share of the largest value expected.
+pub fn difference(ours: &Tensor, expected: &Tensor) -> f32 {
+    assert_eq!(ours.dims(), expected.dims());
+    let (ours, expected) = (values(ours), values(expected));
+    let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0f32, |largest, value| largest.max(value.abs()));
+    let apart = largest(&mut ours.iter().zip(&expected).map(|(ours, expected)| ours - expected));
+    assert!(ours.iter().all(|value| value.is_finite()));
+    apart / largest(&mut expected.iter().copied()).max(f32::MIN_POSITIVE)
+}

@@ -1,0 +1,115 @@
+//! What the models refuse, by name.
+
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use cnc_models::{Bert, BertConfig, Error, Inputs, Mode, Model, Pooling, TextOptions, build, build_text};
+
+use super::common::{BERT, DISTILBERT, fresh, options};
+
+fn message<T>(result: cnc_models::Result<T>) -> String {
+    match result {
+        Ok(_) => panic!("it should be refused"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn encode(ids: &[&[u32]], mask: &[&[u32]], types: &[&[u32]], pooling: Pooling) -> cnc_models::Result<Tensor> {
+    let tensor = |rows: &[&[u32]]| Tensor::from_vec(rows.concat(), (rows.len(), rows[0].len()), &Device::Cpu).unwrap();
+    let inputs = Inputs::Tokens { ids: tensor(ids), mask: tensor(mask), type_ids: tensor(types) };
+    fresh(&options(BERT, pooling)).encode(&inputs, Mode::Eval)
+}
+
+#[test]
+fn texts_that_the_model_is_not_made_for_are_named_with_their_row() {
+    let ones = |len: usize| vec![1u32; len];
+    let pooler = Pooling::Pooler;
+    assert_eq!(
+        message(encode(&[&ones(10)], &[&ones(10)], &[&ones(10)], pooler)),
+        "text 0 of the batch is longer than the 9 tokens that the model takes; truncate it to these"
+    );
+    assert_eq!(
+        message(encode(&[&[1, 2], &[3, 40]], &[&[1, 1], &[1, 1]], &[&[0, 0], &[0, 0]], pooler)),
+        "text 1 of the batch has the token 40 at position 1, but the model has 40, from 0 on; take the tokenizer that \
+         belongs to the model"
+    );
+    assert_eq!(
+        message(encode(&[&[1, 2]], &[&[1, 1]], &[&[0, 2]], pooler)),
+        "text 0 of the batch has the segment 2 at position 1, but the model has 2, from 0 on; take the tokenizer that \
+         belongs to the model"
+    );
+    assert_eq!(
+        message(encode(&[&[1, 2], &[3, 4]], &[&[1, 1], &[0, 0]], &[&[0, 0], &[0, 0]], pooler)),
+        "text 1 of the batch has no tokens: its mask is 0 throughout; keep the tokens that mark start and end"
+    );
+    let padded_on_the_left = |pooling| encode(&[&[0, 2]], &[&[0, 1]], &[&[0, 0]], pooling);
+    assert_eq!(
+        message(padded_on_the_left(pooler)),
+        "the first token of text 0 of the batch is masked, but the pooler reads it; pad on the right, or pool by mean"
+    );
+    assert_eq!(padded_on_the_left(Pooling::Mean).unwrap().dims(), [1, 12]);
+    // An unknown token that the mask hides is padding like any other.
+    assert!(encode(&[&[1, 99]], &[&[1, 0]], &[&[0, 9]], pooler).is_ok());
+    assert!(matches!(encode(&[&[1, 2]], &[&[1]], &[&[0, 0]], pooler), Err(Error::TokenShape { .. })));
+}
+
+#[test]
+fn images_are_refused_by_a_model_of_text() {
+    let images = Inputs::Images(Tensor::zeros((1, 3, 32, 32), DType::F32, &Device::Cpu).unwrap());
+    assert_eq!(
+        message(fresh(&options(BERT, Pooling::Pooler)).encode(&images, Mode::Eval)),
+        "bert takes text, found images; choose a model for this kind of data"
+    );
+}
+
+#[test]
+fn configurations_that_no_model_can_be_built_with_name_the_setting() {
+    let parse = |config: &str, from: &str, to: &str| {
+        assert!(config.contains(from));
+        message(BertConfig::parse(&config.replace(from, to)))
+    };
+    let expected = "expected gelu, gelu_new, gelu_pytorch_tanh or relu";
+    let swish = r#""hidden_act": "swish""#;
+    assert_eq!(parse(BERT, r#""hidden_act": "gelu""#, swish), format!("config.json: hidden_act is swish, {expected}"));
+    assert_eq!(
+        parse(DISTILBERT, r#""activation": "gelu","#, ""),
+        format!("config.json: activation is nothing, {expected}")
+    );
+    assert_eq!(
+        parse(BERT, r#""num_attention_heads": 3"#, r#""num_attention_heads": 5"#),
+        "config.json: num_attention_heads is 5, expected a number that divides the 12 units of hidden_size"
+    );
+    assert_eq!(
+        parse(DISTILBERT, r#""n_heads": 3"#, r#""n_heads": 0"#),
+        "config.json: n_heads is 0, expected 1 or more"
+    );
+    assert_eq!(
+        parse(BERT, r#""hidden_dropout_prob": 0.1"#, r#""hidden_dropout_prob": 1.5"#),
+        "config.json: a dropout probability is 1.5, expected at least 0 and below 1"
+    );
+    assert_eq!(
+        parse(BERT, r#""model_type": "bert""#, r#""model_type": "roberta""#),
+        "config.json: model_type is roberta, expected bert or distilbert"
+    );
+    assert!(parse(BERT, r#""vocab_size": 40, "#, "").contains("vocab_size"));
+    assert!(message(BertConfig::parse("[1")).starts_with("config.json is no configuration of BERT or DistilBERT: "));
+    assert!(message(BertConfig::read(Path::new("nowhere.json"))).starts_with("cannot read nowhere.json: "));
+}
+
+#[test]
+fn models_are_built_by_the_function_for_their_kind_of_data() {
+    let text = options(BERT, Pooling::Pooler);
+    assert_eq!(message(build("bert", 2, 0, &Device::Cpu)), "bert is a model of text: build it with build_text");
+    assert_eq!(
+        message(build_text("lenet", 2, 0, &Device::Cpu, &text)),
+        "lenet is a model of images: build it with build"
+    );
+    assert!(message(build_text("brt", 2, 0, &Device::Cpu, &text)).contains("did you mean \"bert\""));
+    assert!(matches!(Bert::new(1, 0, &Device::Cpu, &text), Err(Error::TooFewClasses { found: 1 })));
+    let misspelt = TextOptions { freeze: vec!["encoder.layer.0-2".to_owned()], ..text };
+    assert_eq!(
+        message(Bert::new(2, 0, &Device::Cpu, &misspelt)),
+        "freeze=encoder.layer.0-2: no variable starts with \"encoder.layer.2\"; choose from classifier, embeddings, \
+         encoder.layer.0-1, pooler or parts of these"
+    );
+}

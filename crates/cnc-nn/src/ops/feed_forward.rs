@@ -1,0 +1,140 @@
+//! The feed-forward part of a transformer layer: `y = activation(x w1ᵀ + b1) w2ᵀ + b2`.
+//!
+//! Of the hidden units only the sums before the activation are kept; the backward pass computes the activation again, which
+//! costs less than a pass over memory.
+
+use candle_core::{Shape, Tensor};
+
+use super::activation::{self, Activation};
+use super::autograd::{Backward, Computed, differentiable};
+use super::gemm::{Destination, Matrix, MatrixMut, Tiles, multiply};
+use super::linear::{self, Size, add_to_rows};
+use super::storage::{on_cpu_f32, with_values};
+use super::{OpError, linear::composed as composed_linear};
+
+use rayon::prelude::*;
+
+const OP: &str = "feed_forward";
+
+/// Weight and bias of a linear map, `(out, in)` and `(out)`.
+pub type Map<'a> = (&'a Tensor, &'a Tensor);
+
+/// `x` of shape `(..., in)` through `first`, the activation and `second`: `(..., out)`.
+///
+/// # Errors
+/// Wrong number of dimensions, or sizes that do not fit together.
+pub fn feed_forward(x: &Tensor, first: Map, activation: Activation, second: Map) -> Result<Tensor, OpError> {
+    linear::check(OP, x, first.0, Some(first.1))?;
+    // What the second map is given has the outputs of the first.
+    linear::check(OP, &first.0.t()?, second.0, Some(second.1))?;
+    let arguments = [x, first.0, first.1, second.0, second.1];
+    if !on_cpu_f32(&arguments) {
+        return composed(x, first, activation, second);
+    }
+    let arguments = arguments.iter().map(|tensor| tensor.contiguous()).collect::<candle_core::Result<Vec<_>>>()?;
+    let (hidden, inputs) = first.0.dims2()?;
+    let outputs = second.0.dim(0)?;
+    let mut shape = x.dims().to_vec();
+    let rows = shape.iter().rev().skip(1).product();
+    if let Some(last) = shape.last_mut() {
+        *last = outputs;
+    }
+    let mut op = FeedForward {
+        activation,
+        first: Size { rows, inputs, outputs: hidden },
+        second: Size { rows, inputs: hidden, outputs },
+        sums: Vec::new(),
+    };
+    let [x, w1, b1, w2, b2] = [0, 1, 2, 3, 4].map(|i| &arguments[i]);
+    let y = with_values([x, w1, b1, w2, b2], |[x, w1, b1, w2, b2]| Ok(op.forward(x, (w1, b1), (w2, b2))))?;
+    Ok(differentiable(OP, Computed::Values(y, Shape::from(shape)), arguments, op)?)
+}
+
+/// [`feed_forward`] in plain Candle ops.
+///
+/// # Errors
+/// Only those of Candle.
+pub fn composed(x: &Tensor, first: Map, activation: Activation, second: Map) -> Result<Tensor, OpError> {
+    let hidden = activation::composed(&composed_linear(x, first.0, Some(first.1))?, activation)?;
+    composed_linear(&hidden, second.0, Some(second.1))
+}
+
+/// Arguments: `x`, `w1`, `b1`, `w2`, `b2`.
+struct FeedForward {
+    activation: Activation,
+    first: Size,
+    second: Size,
+    /// `x w1ᵀ + b1`.
+    sums: Vec<f32>,
+}
+
+impl FeedForward {
+    fn forward(&mut self, x: &[f32], (w1, b1): (&[f32], &[f32]), (w2, b2): (&[f32], &[f32])) -> Vec<f32> {
+        let Size { rows, inputs, outputs } = self.first;
+        let (mut sums, mut hidden) = (vec![0.0; rows * outputs], vec![0.0; rows * outputs]);
+        let x = Matrix::new(x, rows, inputs);
+        let w1 = Matrix::new(w1, outputs, inputs).transposed();
+        let tiles = Tiles::new(rows, outputs, inputs);
+        let cut = |values| tiles.cut(MatrixMut::new(values, rows, outputs));
+        let pairs = cut(&mut sums).into_par_iter().zip(cut(&mut hidden)).zip(tiles.places());
+        pairs.for_each(|((mut sums, mut hidden), (rows, columns))| {
+            let (x, w1) = (x.some_rows(&rows), w1.some_columns(&columns));
+            multiply(sums.reborrow(), x, w1, Destination::Overwrite);
+            add_to_rows(&mut sums, &b1[columns]);
+            for row in 0..rows.len() {
+                self.activation.forward(sums.row(row), hidden.row(row));
+            }
+        });
+        self.sums = sums;
+        self.second.forward(&hidden, w2, b2)
+    }
+
+    /// The gradient of the sums, and the hidden units again.
+    fn hidden_gradient(&self, w2: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let Size { rows, inputs, outputs } = self.second;
+        let (mut dsums, mut hidden) = (vec![0.0; rows * inputs], vec![0.0; rows * inputs]);
+        let (dy, w2) = (Matrix::new(dy, rows, outputs), Matrix::new(w2, outputs, inputs));
+        let tiles = Tiles::new(rows, inputs, outputs);
+        let cut = |values| tiles.cut(MatrixMut::new(values, rows, inputs));
+        let pairs = cut(&mut dsums).into_par_iter().zip(cut(&mut hidden)).zip(tiles.places());
+        pairs.for_each(|((mut dsums, mut hidden), (rows, columns))| {
+            let (dy, w2) = (dy.some_rows(&rows), w2.some_columns(&columns));
+            multiply(dsums.reborrow(), dy, w2, Destination::Overwrite);
+            for (i, row) in rows.enumerate() {
+                let sums = &self.sums[row * inputs..][columns.clone()];
+                self.activation.backward(sums, hidden.row(i), dsums.row(i));
+            }
+        });
+        (dsums, hidden)
+    }
+}
+
+impl Backward for FeedForward {
+    fn backward(
+        &self,
+        arguments: &[Tensor],
+        _result: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let gradient = gradient.contiguous()?;
+        let [x, w1, w2] = [0, 1, 3].map(|i| &arguments[i]);
+        let tracked: Vec<bool> = arguments.iter().map(Tensor::track_op).collect();
+        let values = with_values([x, w1, w2, &gradient], |[x, w1, w2, dy]| {
+            let (dsums, hidden) = self.hidden_gradient(w2, dy);
+            let dw2 = tracked[3].then(|| self.second.weight(&hidden, dy));
+            drop(hidden);
+            let dx = tracked[0].then(|| {
+                let mut dx = vec![0.0; x.len()];
+                self.first.input(w1, &dsums, &mut dx, Destination::Overwrite);
+                dx
+            });
+            let dw1 = tracked[1].then(|| self.first.weight(x, &dsums));
+            let db1 = tracked[2].then(|| self.first.bias(&dsums));
+            Ok([dx, dw1, db1, dw2, tracked[4].then(|| self.second.bias(dy))])
+        })?;
+        let tensor = |(values, like): (Option<Vec<f32>>, &Tensor)| {
+            values.map(|values| Tensor::from_vec(values, like.shape(), like.device())).transpose()
+        };
+        values.into_iter().zip(arguments).map(tensor).collect()
+    }
+}

@@ -1,0 +1,278 @@
+//! Layer normalisation (Ba et al. 2016): each row is shifted and scaled to mean 0 and variance 1, then by a learnt weight and
+//! bias. Transformers normalise sums: [`add_norm`] is the sum, its dropout and its normalisation in one pass.
+//!
+//! `y = weight * (s - mean(s)) / sqrt(variance(s) + epsilon) + bias`, row by row; of a sum `s = x + dropout(branch)`.
+
+use candle_core::{D, DType, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::OpError;
+use super::autograd::{Backward, Computed, differentiable};
+use super::blocks::{for_each_chunk, samples_per_block, sum_in_order};
+use super::dropout::Mask;
+use super::simd::{Kernel, Simd, dispatch, sum, sum_of_pairs};
+use super::storage::{on_cpu_f32, with_values};
+
+const OP: &str = "layer_norm";
+/// Rows that one thread takes at a time.
+const ROWS: usize = 16;
+
+/// Normalises each row of `x`, shape `(..., width)`; `weight` and `bias` are `(width)`.
+///
+/// # Errors
+/// Wrong shapes.
+pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> Result<Tensor, OpError> {
+    let width = check(x, weight, bias)?;
+    if !on_cpu_f32(&[x, weight, bias]) {
+        return composed(x, weight, bias, epsilon);
+    }
+    let arguments = vec![x.contiguous()?, weight.contiguous()?, bias.contiguous()?];
+    run(Norm { width, epsilon, mask: None }, arguments)
+}
+
+/// [`layer_norm`] of `x + dropout(branch)`, both of shape `(..., width)`; without a mask nothing is dropped.
+///
+/// # Errors
+/// Wrong shapes.
+pub fn add_norm(
+    x: &Tensor,
+    branch: &Tensor,
+    mask: Option<Mask>,
+    weight: &Tensor,
+    bias: &Tensor,
+    epsilon: f64,
+) -> Result<Tensor, OpError> {
+    let width = check(x, weight, bias)?;
+    if x.dims() != branch.dims() {
+        return Err(OpError::Branch { op: OP, x: x.dims().to_vec(), branch: branch.dims().to_vec() });
+    }
+    if !on_cpu_f32(&[x, branch, weight, bias]) {
+        return composed_add_norm(x, branch, mask, weight, bias, epsilon);
+    }
+    let arguments = vec![x.contiguous()?, weight.contiguous()?, bias.contiguous()?, branch.contiguous()?];
+    run(Norm { width, epsilon, mask }, arguments)
+}
+
+/// [`layer_norm`] in plain Candle ops.
+///
+/// # Errors
+/// Only those of Candle.
+pub fn composed(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> Result<Tensor, OpError> {
+    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
+    let normal = centred.broadcast_div(&(variance + epsilon)?.sqrt()?)?;
+    Ok(normal.broadcast_mul(weight)?.broadcast_add(bias)?)
+}
+
+/// [`add_norm`] in plain Candle ops.
+///
+/// # Errors
+/// Only those of Candle.
+pub fn composed_add_norm(
+    x: &Tensor,
+    branch: &Tensor,
+    mask: Option<Mask>,
+    weight: &Tensor,
+    bias: &Tensor,
+    epsilon: f64,
+) -> Result<Tensor, OpError> {
+    let branch = match mask {
+        Some(mask) => super::dropout::composed(branch, mask)?,
+        None => branch.clone(),
+    };
+    composed(&(x + branch)?, weight, bias, epsilon)
+}
+
+fn check(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<usize, OpError> {
+    let Some(&width) = x.dims().last().filter(|width| **width > 0) else {
+        return Err(OpError::Rank { op: OP, argument: "x", expected: "(..., width)", shape: x.dims().to_vec() });
+    };
+    match [weight, bias].into_iter().find(|argument| argument.dims() != [width]) {
+        Some(argument) => Err(OpError::ByFeature { op: OP, width, shape: argument.dims().to_vec() }),
+        None => Ok(width),
+    }
+}
+
+fn run(norm: Norm, arguments: Vec<Tensor>) -> Result<Tensor, OpError> {
+    let shape = arguments[0].shape().clone();
+    let y = match &arguments[..] {
+        [x, weight, bias] => with_values([x, weight, bias], |[x, w, b]| Ok(norm.forward(x, &[], w, b)))?,
+        [x, weight, bias, branch] => {
+            with_values([x, weight, bias, branch], |[x, w, b, branch]| Ok(norm.forward(x, branch, w, b)))?
+        }
+        _ => Vec::new(),
+    };
+    Ok(differentiable(OP, Computed::Values(y, shape), arguments, norm)?)
+}
+
+/// Arguments: `x`, `weight`, `bias`, and the branch where there is one.
+struct Norm {
+    width: usize,
+    epsilon: f64,
+    mask: Option<Mask>,
+}
+
+/// Some rows of `x` and, unless it is empty, of the branch.
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    x: &'a [f32],
+    branch: &'a [f32],
+    /// Number of the first row, which the mask goes by.
+    first: usize,
+}
+
+impl Norm {
+    fn input<'a>(&self, x: &'a [f32], branch: &'a [f32], first: usize, rows: usize) -> Input<'a> {
+        let range = first * self.width..(first + rows) * self.width;
+        Input { x: &x[range.clone()], branch: branch.get(range).unwrap_or_default(), first }
+    }
+
+    fn forward(&self, x: &[f32], branch: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+        let mut y = vec![0.0; x.len()];
+        for_each_chunk(&mut y, ROWS * self.width, x.len(), |i, y| {
+            let input = self.input(x, branch, i * ROWS, y.len() / self.width);
+            dispatch(Forward { norm: self, input, weight, bias, y });
+        });
+        y
+    }
+
+    /// The sum of a row with its branch goes to `sums`; returns its mean and the inverse root of its variance.
+    #[inline(always)]
+    fn moments(&self, input: Input<'_>, row: usize, sums: &mut [f32]) -> (f32, f32) {
+        let range = row * self.width..(row + 1) * self.width;
+        let x = &input.x[range.clone()];
+        match (input.branch.get(range), self.mask) {
+            (None, _) => sums.copy_from_slice(x),
+            (Some(branch), None) => {
+                for ((sum, x), branch) in sums.iter_mut().zip(x).zip(branch) {
+                    *sum = x + branch;
+                }
+            }
+            (Some(branch), Some(mask)) => {
+                let mask = mask.row((input.first + row) as u64);
+                for (column, ((sum, x), branch)) in sums.iter_mut().zip(x).zip(branch).enumerate() {
+                    *sum = x + branch * mask.factor(column as u32);
+                }
+            }
+        }
+        let mean = sum(sums) / self.width as f32;
+        let variance = sum_of_pairs(sums, sums, |s, _| (s - mean) * (s - mean)) / self.width as f32;
+        (mean, (1.0 / (f64::from(variance) + self.epsilon).sqrt()) as f32)
+    }
+}
+
+struct Forward<'a> {
+    norm: &'a Norm,
+    input: Input<'a>,
+    weight: &'a [f32],
+    bias: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Kernel for Forward<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (row, y) in self.y.chunks_exact_mut(self.norm.width).enumerate() {
+            let (mean, scale) = self.norm.moments(self.input, row, y);
+            for ((y, weight), bias) in y.iter_mut().zip(self.weight).zip(self.bias) {
+                *y = (*y - mean) * scale * weight + bias;
+            }
+        }
+    }
+}
+
+/// The gradients of a block of rows; that of the sum stands in `ds`, that of the branch, if it is wanted and not the same, in
+/// `dbranch`.
+struct Rows<'a> {
+    norm: &'a Norm,
+    input: Input<'a>,
+    weight: &'a [f32],
+    dy: &'a [f32],
+    ds: &'a mut [f32],
+    dbranch: &'a mut [f32],
+    /// Gradients of weight and bias of these rows, one after the other.
+    partial: &'a mut [f32],
+}
+
+impl Kernel for Rows<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let width = self.norm.width;
+        let (dweight, dbias) = self.partial.split_at_mut(width);
+        let mut sums = vec![0.0; width];
+        for (row, (dy, ds)) in self.dy.chunks_exact(width).zip(self.ds.chunks_exact_mut(width)).enumerate() {
+            let (mean, scale) = self.norm.moments(self.input, row, &mut sums);
+            // With n the normalised row and g = dy * weight: ds = scale (g - mean(g) - n mean(g n)).
+            let each = dy.iter().zip(self.weight).zip(sums.iter_mut()).zip(ds.iter_mut());
+            for ((((dy, weight), s), ds), (dweight, dbias)) in each.zip(dweight.iter_mut().zip(dbias.iter_mut())) {
+                *s = (*s - mean) * scale;
+                *ds = dy * weight;
+                *dweight += dy * *s;
+                *dbias += dy;
+            }
+            let direct = sum(ds) / width as f32;
+            let with_n = sum_of_pairs(ds, &sums, |g, n| g * n) / width as f32;
+            for (ds, n) in ds.iter_mut().zip(&sums) {
+                *ds = scale * (*ds - direct - n * with_n);
+            }
+        }
+        if let Some(mask) = self.norm.mask {
+            let rows = self.dbranch.chunks_exact_mut(width).zip(self.ds.chunks_exact(width));
+            for (row, (dbranch, ds)) in rows.enumerate() {
+                dbranch.copy_from_slice(ds);
+                mask.row((self.input.first + row) as u64).apply(dbranch);
+            }
+        }
+    }
+}
+
+impl Backward for Norm {
+    fn backward(
+        &self,
+        arguments: &[Tensor],
+        _result: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<Vec<Option<Tensor>>> {
+        let gradient = gradient.contiguous()?;
+        let (x, weight) = (&arguments[0], &arguments[1]);
+        let (branch, wants_branch) = match arguments.get(3) {
+            Some(branch) => (branch.clone(), branch.track_op()),
+            None => (Tensor::zeros(0, DType::F32, x.device())?, false),
+        };
+        with_values([x, weight, &branch, &gradient], |[x_values, weight, branch, dy]| {
+            let width = self.width;
+            let rows = dy.len() / width;
+            let block = samples_per_block(rows, 2 * width);
+            let mut ds = vec![0.0; dy.len()];
+            let mut dbranch = vec![0.0; if wants_branch && self.mask.is_some() { dy.len() } else { 0 }];
+            let blocks = rows.div_ceil(block);
+            let mut dbranches: Vec<&mut [f32]> = dbranch.chunks_mut(block * width).collect();
+            dbranches.resize_with(blocks, Default::default);
+            let partials = ds.par_chunks_mut(block * width).zip(dbranches).enumerate().map(|(i, (ds, dbranch))| {
+                let mut partial = vec![0.0; 2 * width];
+                let input = self.input(x_values, branch, i * block, ds.len() / width);
+                let dy = &dy[i * block * width..][..ds.len()];
+                dispatch(Rows { norm: self, input, weight, dy, ds, dbranch, partial: &mut partial });
+                partial
+            });
+            let mut partial = sum_in_order(partials.collect::<Vec<Vec<f32>>>());
+            partial.resize(2 * width, 0.0);
+            let dbias = partial.split_off(width);
+            let tensor = |values: Vec<f32>, shape: &Shape| Tensor::from_vec(values, shape, x.device());
+            let ds = tensor(ds, x.shape())?;
+            let mut gradients = vec![
+                x.track_op().then(|| ds.clone()),
+                arguments[1].track_op().then(|| tensor(partial, arguments[1].shape())).transpose()?,
+                arguments[2].track_op().then(|| tensor(dbias, arguments[2].shape())).transpose()?,
+            ];
+            if arguments.len() > 3 {
+                gradients.push(match self.mask {
+                    _ if !wants_branch => None,
+                    Some(_) => Some(tensor(dbranch, x.shape())?),
+                    None => Some(ds),
+                });
+            }
+            Ok(gradients)
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! The CPU kernels of the parts of a transformer against their composed forms on random shapes: values and gradients, with
+//! the same dropout.
+
+use candle_core::{Device, Tensor, Var};
+use cnc_nn::ops::activation::{self, Activation, activate};
+use cnc_nn::ops::attention::{self, self_attention};
+use cnc_nn::ops::dropout::{self, Mask, dropout};
+use cnc_nn::ops::embedding::{self, embedding};
+use cnc_nn::ops::feed_forward::{self, feed_forward};
+use cnc_nn::ops::layer_norm::{self, add_norm, layer_norm};
+use cnc_nn::ops::sequences::Sequences;
+use cnc_nn::ops::softmax::{self, softmax};
+use cnc_nn::ops::{OpError, linear};
+use proptest::prelude::*;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+type Op<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor, OpError>;
+
+const ACTIVATIONS: [Activation; 3] = [Activation::Gelu, Activation::GeluTanh, Activation::Relu];
+
+fn draw(shape: &[usize], generator: &mut ChaCha8Rng) -> Tensor {
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| generator.random_range(-0.75..0.75)).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// Value of `op` and the gradients of its arguments, the result's own being drawn.
+fn run(op: Op, arguments: &[Tensor], seed: u64) -> Vec<Tensor> {
+    let variables: Vec<Var> = arguments.iter().map(|argument| Var::from_tensor(argument).unwrap()).collect();
+    let tensors: Vec<Tensor> = variables.iter().map(|variable| variable.as_tensor().clone()).collect();
+    let y = op(&tensors).unwrap();
+    let dy = draw(y.dims(), &mut ChaCha8Rng::seed_from_u64(seed));
+    let gradients = (&y * dy).unwrap().sum_all().unwrap().backward().unwrap();
+    let gradients = variables.iter().map(|variable| gradients.get(variable).unwrap().clone());
+    std::iter::once(y.clone()).chain(gradients).collect()
+}
+
+fn assert_agreement(kernel: Op, composed: Op, shapes: &[&[usize]], seed: u64) {
+    let mut generator = ChaCha8Rng::seed_from_u64(seed);
+    let arguments: Vec<Tensor> = shapes.iter().map(|shape| draw(shape, &mut generator)).collect();
+    let (ours, oracle) = (run(kernel, &arguments, seed), run(composed, &arguments, seed));
+    for (i, (ours, oracle)) in ours.iter().zip(&oracle).enumerate() {
+        assert_eq!(ours.dims(), oracle.dims());
+        if oracle.elem_count() == 0 {
+            continue;
+        }
+        let largest = |tensor: &Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        let difference = largest(&(ours - oracle).unwrap()) / largest(oracle).max(1.0);
+        assert!(difference < 5e-5, "tensor {i} (0: value, then gradients) differs by {difference}");
+    }
+}
+
+fn mask(share: u8, key: u64) -> Option<Mask> {
+    Mask::new(f64::from(share) / 10.0, key).unwrap()
+}
+
+fn maps(a: &[Tensor]) -> [(&Tensor, &Tensor); 3] {
+    [(&a[1], &a[2]), (&a[3], &a[4]), (&a[5], &a[6])]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn activations_agree(rows in 1usize..200, columns in 1usize..300, kind in 0usize..3, seed: u64) {
+        let kind = ACTIVATIONS[kind];
+        assert_agreement(&|a| activate(&a[0], kind), &|a| activation::composed(&a[0], kind), &[&[rows, columns]], seed);
+    }
+
+    #[test]
+    fn softmax_agrees(rows in 1usize..100, columns in 1usize..400, seed: u64) {
+        assert_agreement(&|a| softmax(&a[0]), &|a| softmax::composed(&a[0]), &[&[rows, columns]], seed);
+    }
+
+    #[test]
+    fn dropout_agrees(rows in 1usize..100, columns in 1usize..400, share in 1u8..10, seed: u64) {
+        let mask = mask(share, seed).unwrap();
+        assert_agreement(&|a| dropout(&a[0], mask), &|a| dropout::composed(&a[0], mask), &[&[rows, 2, columns]], seed);
+    }
+
+    #[test]
+    fn embedding_agrees(count in 1usize..50, width in 1usize..70, ids in 0usize..400, seed: u64) {
+        let mut generator = ChaCha8Rng::seed_from_u64(seed);
+        let ids: Vec<u32> = (0..ids).map(|_| generator.random_range(0..count as u32)).collect();
+        assert_agreement(&|a| embedding(&a[0], &ids), &|a| embedding::composed(&a[0], &ids), &[&[count, width]], seed);
+    }
+
+    #[test]
+    fn layer_norm_agrees(rows in 0usize..150, width in 2usize..200, seed: u64) {
+        assert_agreement(
+            &|a| layer_norm(&a[0], &a[1], &a[2], 1e-5),
+            &|a| layer_norm::composed(&a[0], &a[1], &a[2], 1e-5),
+            &[&[rows, width], &[width], &[width]],
+            seed,
+        );
+    }
+
+    #[test]
+    fn add_norm_agrees(rows in 1usize..150, width in 2usize..200, share in 0u8..8, seed: u64) {
+        let mask = mask(share, seed);
+        assert_agreement(
+            &|a| add_norm(&a[0], &a[1], mask, &a[2], &a[3], 1e-5),
+            &|a| layer_norm::composed_add_norm(&a[0], &a[1], mask, &a[2], &a[3], 1e-5),
+            &[&[rows, width], &[rows, width], &[width], &[width]],
+            seed,
+        );
+    }
+
+    #[test]
+    fn linear_agrees_in_several_tiles(rows in 60usize..300, inputs in 60usize..200, outputs in 60usize..300, seed: u64) {
+        assert_agreement(
+            &|a| linear::linear(&a[0], &a[1], Some(&a[2])),
+            &|a| linear::composed(&a[0], &a[1], Some(&a[2])),
+            &[&[rows, inputs], &[outputs, inputs], &[outputs]],
+            seed,
+        );
+    }
+
+    #[test]
+    fn feed_forward_agrees(
+        rows in 1usize..200, inputs in 1usize..50, hidden in 1usize..200, outputs in 1usize..50, kind in 0usize..3,
+        seed: u64,
+    ) {
+        let kind = ACTIVATIONS[kind];
+        assert_agreement(
+            &|a| feed_forward(&a[0], (&a[1], &a[2]), kind, (&a[3], &a[4])),
+            &|a| feed_forward::composed(&a[0], (&a[1], &a[2]), kind, (&a[3], &a[4])),
+            &[&[rows, inputs], &[hidden, inputs], &[hidden], &[outputs, hidden], &[outputs]],
+            seed,
+        );
+    }
+
+    #[test]
+    fn self_attention_agrees(
+        lengths in proptest::collection::vec(0usize..60, 1..6), heads in 1usize..5, head_width in 1usize..20,
+        inputs in 1usize..30, share in 0u8..6, seed: u64,
+    ) {
+        let (sequences, width, mask) = (Sequences::new(&lengths), heads * head_width, mask(share, seed));
+        assert_agreement(
+            &|a| self_attention(&a[0], maps(a), heads, &sequences, mask),
+            &|a| attention::composed(&a[0], maps(a), heads, &sequences, mask),
+            &[
+                &[sequences.rows(), inputs], &[width, inputs], &[width], &[width, inputs], &[width], &[width, inputs],
+                &[width],
+            ],
+            seed,
+        );
+    }
+}
+
+#[test]
+fn self_attention_agrees_over_several_blocks_of_queries() {
+    let sequences = Sequences::new(&[130, 300, 256]);
+    let mask = mask(2, 5);
+    assert_agreement(
+        &|a| self_attention(&a[0], maps(a), 2, &sequences, mask),
+        &|a| attention::composed(&a[0], maps(a), 2, &sequences, mask),
+        &[&[686, 8], &[8, 8], &[8], &[8, 8], &[8], &[8, 8], &[8]],
+        3,
+    );
+}
