@@ -63,7 +63,7 @@ fn a_byte_order_mark_and_either_line_ending_change_nothing() {
     comments.edit("column = \"comment_text\"", "column = \"id\"");
     comments.write(
         "comments.csv",
-        format!("\u{feff}\"id\",split,toxicity,male,black\r\nok,train,0,,\r\nok,val,1,,\r\nok,test,0,,\r\n"),
+        "\u{feff}\"id\",split,toxicity,male,black\r\nok,train,0,,\r\nok,val,1,,\r\nok,test,0,,\r\n",
     );
     assert_eq!(comments.open().unwrap().train.text(0), Some("ok"));
 }

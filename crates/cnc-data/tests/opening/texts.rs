@@ -12,7 +12,7 @@ use crate::common::write_table;
 const CLS: u32 = 2;
 const SEP: u32 = 3;
 
-fn rows_of<'a>(groups: &'a [Group]) -> Vec<(&'a str, &'a [u32])> {
+fn rows_of(groups: &[Group]) -> Vec<(&str, &[u32])> {
     groups.iter().map(|group| (group.name.as_str(), group.rows.as_slice())).collect()
 }
 
