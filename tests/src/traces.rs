@@ -21,7 +21,7 @@ impl Traces {
     pub fn of(run: &Path) -> Self {
         let read = |name: &str| std::fs::read(run.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
         let mut results = serde_json::from_slice(&read("results.json")).expect("results.json is JSON");
-        forget_durations(&mut results);
+        forget_measurements(&mut results);
         Self {
             model: read("model.safetensors"),
             best: read("checkpoint/best.safetensors"),
@@ -47,13 +47,15 @@ impl Traces {
     }
 }
 
-fn forget_durations(value: &mut Value) {
+/// Forget what no two runs have in common: times, and how much memory was held.
+fn forget_measurements(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.remove("duration_s");
-            fields.values_mut().for_each(forget_durations);
+            fields.remove("peak_memory_bytes");
+            fields.values_mut().for_each(forget_measurements);
         }
-        Value::Array(items) => items.iter_mut().for_each(forget_durations),
+        Value::Array(items) => items.iter_mut().for_each(forget_measurements),
         _ => {}
     }
 }

@@ -1,11 +1,24 @@
-//! Cross-entropy from logits.
+//! Cross-entropy from logits, and its variants.
 //!
 //! `-log softmax(logits)[label] = logsumexp(logits) - logits[label]`, per sample for methods that weight or group the
 //! samples, or as the mean over the batch. Composed of log-sum-exp and gather, whose gradients in Candle are exact.
+//!
+//! | variant | loss of a sample | source |
+//! |---|---|---|
+//! | [`smoothed_cross_entropy_per_sample`] | (1-ε)·CE + ε·(mean over all classes k of -log p_k) | Szegedy et al. 2016 (arXiv 1512.00567), section 7 |
+//! | [`focal_loss_per_sample`] | (1-p_y)^γ · CE | Lin et al. 2017 (arXiv 1708.02002), equation 4 |
+//! | [`class_balanced_cross_entropy`] | CE, averaged in each class and summed over classes | XRM: Pezeshki et al. 2023 (arXiv 2309.16748) |
+//! | [`mixed_cross_entropy_per_sample`] | λ·CE(y) + (1-λ)·CE(y') | mixup: Zhang et al. 2018 (arXiv 1710.09412) |
 
-use candle_core::{D, DType, Tensor};
+use std::collections::BTreeMap;
+
+use candle_core::{D, DType, Device, Tensor};
 
 use crate::error::{Error, Result};
+use crate::per_sample::{values, weighted_sum};
+
+/// Added to the logit of the label, this leaves the other classes only: its exponential is 0 in every dtype.
+const OUT: f64 = -1e30;
 
 /// Cross-entropy of each sample, `(batch,)`, from logits `(batch, classes)` and labels `(batch,)` of dtype u32.
 ///
@@ -26,6 +39,13 @@ use crate::error::{Error, Result};
 /// # }
 /// ```
 pub fn cross_entropy_per_sample(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let logits = checked(logits, labels)?;
+    let of_label = logits.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?; // (batch,)
+    Ok((logits.log_sum_exp(D::Minus1)? - of_label)?)
+}
+
+/// The logits, in a dtype to compute in, after a look at shapes and labels.
+fn checked(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     let &[batch, classes] = logits.dims() else {
         let expected = "(batch, classes)".to_owned();
         return Err(Error::Shape { what: "logits", expected, found: logits.dims().to_vec() });
@@ -43,12 +63,10 @@ pub fn cross_entropy_per_sample(logits: &Tensor, labels: &Tensor) -> Result<Tens
             return Err(Error::ClassOutOfRange { row, column: "label", value, classes });
         }
     }
-    let logits = match logits.dtype() {
+    Ok(match logits.dtype() {
         DType::F16 | DType::BF16 => logits.to_dtype(DType::F32)?,
         _ => logits.clone(),
-    };
-    let of_label = logits.gather(&labels.unsqueeze(1)?, 1)?.squeeze(1)?; // (batch,)
-    Ok((logits.log_sum_exp(D::Minus1)? - of_label)?)
+    })
 }
 
 /// Mean cross-entropy of a batch, a scalar; arguments and errors as for [`cross_entropy_per_sample`].
@@ -57,4 +75,118 @@ pub fn cross_entropy_per_sample(logits: &Tensor, labels: &Tensor) -> Result<Tens
 /// As for [`cross_entropy_per_sample`].
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
     Ok(cross_entropy_per_sample(logits, labels)?.mean_all()?)
+}
+
+/// Sum over the classes in the batch of their mean cross-entropy, a scalar, so that every class counts the same. This is
+/// what the networks of XRM are trained with (Pezeshki et al. 2023, arXiv 2309.16748).
+///
+/// # Errors
+/// As for [`cross_entropy_per_sample`], and [`Error::NotFiniteRow`] for a loss that is NaN or infinite.
+///
+/// ```
+/// # fn main() -> cnc_core::Result<()> {
+/// use candle_core::{Device, Tensor};
+/// // Two samples of class 0 at one half, one of class 1 at three quarters.
+/// let logits = Tensor::new(&[[0f32, 0.0], [0.0, 0.0], [0.0, 3f32.ln()]], &Device::Cpu)?;
+/// let loss = cnc_core::class_balanced_cross_entropy(&logits, &Tensor::new(&[0u32, 0, 1], &Device::Cpu)?)?;
+/// assert!((loss.to_scalar::<f32>()? - (2f32.ln() + (4f32 / 3.0).ln())).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
+pub fn class_balanced_cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor> {
+    let losses = cross_entropy_per_sample(logits, labels)?;
+    values(&losses)?;
+    let labels = labels.to_device(&Device::Cpu)?.to_vec1::<u32>()?;
+    let mut counts = BTreeMap::<u32, f64>::new();
+    for &label in &labels {
+        *counts.entry(label).or_default() += 1.0;
+    }
+    weighted_sum(&losses, labels.iter().filter_map(|label| counts.get(label)).map(|count| 1.0 / count).collect())
+}
+
+/// Cross-entropy of each sample, `(batch,)`, with the share `smoothing` (ε) of the target spread over all classes.
+///
+/// # Errors
+/// As for [`cross_entropy_per_sample`], and [`Error::Setting`] when `smoothing` is not in [0, 1].
+pub fn smoothed_cross_entropy_per_sample(logits: &Tensor, labels: &Tensor, smoothing: f64) -> Result<Tensor> {
+    let smoothing = share("smoothing", smoothing)?;
+    let losses = cross_entropy_per_sample(logits, labels)?;
+    let logits = checked(logits, labels)?;
+    let of_all = (logits.log_sum_exp(D::Minus1)? - logits.mean(D::Minus1)?)?; // (batch,)
+    Ok(((losses * (1.0 - smoothing))? + (of_all * smoothing)?)?)
+}
+
+/// Focal loss of each sample, `(batch,)`: cross-entropy times (1-p)^γ, where p is the likelihood of the label, so that
+/// samples which are right already count less. `gamma` 0 is cross-entropy; the paper uses 2.
+///
+/// 1-p is the share of the other classes, `exp(logsumexp(others) - logsumexp(all))`: a difference from 1 would be lost
+/// in rounding, and with it the gradient.
+///
+/// # Errors
+/// As for [`cross_entropy_per_sample`], and [`Error::Setting`] when `gamma` is negative or not finite.
+///
+/// ```
+/// # fn main() -> cnc_core::Result<()> {
+/// use candle_core::{Device, Tensor};
+/// let logits = Tensor::new(&[[0f32, 3f32.ln()]], &Device::Cpu)?; // three quarters for class 1
+/// let loss = cnc_core::focal_loss_per_sample(&logits, &Tensor::new(&[1u32], &Device::Cpu)?, 2.0)?.to_vec1::<f32>()?;
+/// assert!((loss[0] - (4f32 / 3.0).ln() / 16.0).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
+pub fn focal_loss_per_sample(logits: &Tensor, labels: &Tensor, gamma: f64) -> Result<Tensor> {
+    if !gamma.is_finite() || gamma < 0.0 {
+        return Err(Error::Setting { option: "gamma", expected: "a finite number of at least 0", given: gamma });
+    }
+    let losses = cross_entropy_per_sample(logits, labels)?;
+    let logits = checked(logits, labels)?;
+    let classes = u32::try_from(logits.dim(D::Minus1)?).unwrap_or(u32::MAX);
+    let is_label = Tensor::arange(0, classes, logits.device())?.unsqueeze(0)?.broadcast_eq(&labels.unsqueeze(1)?)?;
+    let others = (&logits + (is_label.to_dtype(logits.dtype())? * OUT)?)?; // (batch, classes)
+    let log_share = (others.log_sum_exp(D::Minus1)? - logits.log_sum_exp(D::Minus1)?)?; // (batch,)
+    Ok(((log_share * gamma)?.exp()? * losses)?)
+}
+
+/// Cross-entropy of each sample of a batch mixed with another one, `(batch,)`: inputs are λ·x + (1-λ)·x', and the loss
+/// is `lambda` times that of `labels` and (1-λ) times that of `other_labels`.
+///
+/// # Errors
+/// As for [`cross_entropy_per_sample`], and [`Error::Setting`] when `lambda` is not in [0, 1].
+pub fn mixed_cross_entropy_per_sample(
+    logits: &Tensor,
+    labels: &Tensor,
+    other_labels: &Tensor,
+    lambda: f64,
+) -> Result<Tensor> {
+    let lambda = share("lambda", lambda)?;
+    let of_labels = (cross_entropy_per_sample(logits, labels)? * lambda)?;
+    let of_others = (cross_entropy_per_sample(logits, other_labels)? * (1.0 - lambda))?;
+    Ok((of_labels + of_others)?)
+}
+
+/// Σ weight·loss / Σ weight, a scalar, of losses `(batch,)`; with the weights of classes this is PyTorch's
+/// `cross_entropy(..., weight=...)`.
+///
+/// # Errors
+/// [`Error::Shape`], [`Error::EmptyBatch`], [`Error::NotFiniteRow`] for a loss that is NaN or infinite,
+/// [`Error::Lengths`] when there is not one weight a loss, and [`Error::Setting`] when the weights are not of at least 0
+/// with a finite sum above 0.
+pub fn weighted_mean(losses: &Tensor, weights: &[f64]) -> Result<Tensor> {
+    let (left, right) = (values(losses)?.len(), weights.len());
+    if left != right {
+        return Err(Error::Lengths { left_name: "losses", left, right_name: "weights", right });
+    }
+    if let Some(&given) = weights.iter().find(|weight| weight.is_nan() || **weight < 0.0) {
+        return Err(Error::Setting { option: "weight of a loss", expected: "at least 0", given });
+    }
+    let sum: f64 = weights.iter().sum();
+    if sum == 0.0 || !sum.is_finite() {
+        let expected = "a finite number above 0";
+        return Err(Error::Setting { option: "sum of the weights of the losses", expected, given: sum });
+    }
+    weighted_sum(losses, weights.iter().map(|weight| weight / sum).collect())
+}
+
+fn share(option: &'static str, given: f64) -> Result<f64> {
+    if (0.0..=1.0).contains(&given) { Ok(given) } else { Err(Error::Setting { option, expected: "in [0, 1]", given }) }
 }

@@ -56,10 +56,35 @@ pub(crate) fn indices<R: RngCore + ?Sized>(len: u32, amount: usize, rng: &mut R)
 /// ```
 pub fn shuffled<R: RngCore + ?Sized>(rows: u32, rng: &mut R) -> Vec<u32> {
     let mut order: Vec<u32> = (0..rows).collect();
-    for place in (1..rows).rev() {
-        order.swap(place as usize, below(place + 1, rng) as usize);
-    }
+    shuffle(&mut order, rng);
     order
+}
+
+/// Puts the rows in random order (Fisher-Yates); there are at most `u32::MAX`.
+pub(crate) fn shuffle<R: RngCore + ?Sized>(rows: &mut [u32], rng: &mut R) {
+    let length = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+    for place in (1..length).rev() {
+        rows.swap(place as usize, below(place + 1, rng) as usize);
+    }
+}
+
+/// A uniform number in (0, 1], of 53 bits.
+pub(crate) fn unit<R: RngCore + ?Sized>(rng: &mut R) -> f64 {
+    const STEPS: f64 = (1u64 << 53) as f64;
+    let bits = (u64::from(rng.next_u32()) << 32 | u64::from(rng.next_u32())) >> 11;
+    (bits + 1) as f64 / STEPS
+}
+
+/// Draws from the standard normal distribution (Box and Muller 1958).
+pub(crate) fn standard_normals<R: RngCore + ?Sized>(amount: usize, rng: &mut R) -> Vec<f64> {
+    let mut draws = Vec::with_capacity(amount + 1);
+    while draws.len() < amount {
+        let length = (-2.0 * unit(rng).ln()).sqrt();
+        let (sine, cosine) = (std::f64::consts::TAU * unit(rng)).sin_cos();
+        draws.extend([length * cosine, length * sine]);
+    }
+    draws.truncate(amount);
+    draws
 }
 
 /// One epoch of plain batches: all rows `0..rows` in random order, cut into batches of `batch`; the last may be shorter.
@@ -97,6 +122,17 @@ mod tests {
         for counts in [orders, pairs, singles] {
             assert_eq!(counts.len(), 6);
             assert!(counts.values().all(|count| (880..1120).contains(count)), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn normal_draws_have_the_moments_of_the_distribution() {
+        let draws = standard_normals(20_001, &mut ChaCha8Rng::seed_from_u64(3));
+        assert_eq!(draws.len(), 20_001);
+        let moment = |power: i32| draws.iter().map(|draw| draw.powi(power)).sum::<f64>() / draws.len() as f64;
+        // Four standard deviations of each moment over 20,001 draws.
+        for (power, expected, margin) in [(1, 0.0, 0.03), (2, 1.0, 0.04), (3, 0.0, 0.11), (4, 3.0, 0.28)] {
+            assert!((moment(power) - expected).abs() < margin, "moment {power}: {}", moment(power));
         }
     }
 

@@ -63,9 +63,71 @@ pub enum Error {
         /// Number of samples.
         rows: usize,
     },
-    /// There is nothing to slice.
-    #[error("there are no samples to slice")]
+    /// There is nothing to work with.
+    #[error("there are no samples: at least one is needed")]
     NoSamples,
+    /// An option has a value that makes no sense.
+    #[error("{option} must be {expected}, not {given}")]
+    Setting {
+        /// Name of the option.
+        option: &'static str,
+        /// The values that it can have, in words.
+        expected: &'static str,
+        /// The value that was given.
+        given: f64,
+    },
+    /// A group index is too large.
+    #[error("row {row} is of group {group}, but there are only {groups} groups, numbered from 0")]
+    GroupOutOfRange {
+        /// The row, from 0.
+        row: usize,
+        /// Its group.
+        group: u32,
+        /// Number of groups.
+        groups: usize,
+    },
+    /// A sample belongs to a group that was said to have no samples.
+    #[error("row {row} is of group {group}, which has no samples in the training set by the sizes given")]
+    EmptyGroup {
+        /// The row, from 0.
+        row: usize,
+        /// Its group.
+        group: u32,
+    },
+    /// The class has no samples, so nothing can be learnt of it.
+    #[error("class {class} has no samples to fit on: give samples of every class, or leave the class out")]
+    ClassWithoutSamples {
+        /// The class.
+        class: usize,
+    },
+    /// A list names a row that does not exist.
+    #[error("{what} name row {row}, but there are only {rows} rows, numbered from 0")]
+    RowOutOfRange {
+        /// What the list is of.
+        what: &'static str,
+        /// The row.
+        row: u32,
+        /// Number of rows.
+        rows: usize,
+    },
+    /// The loss of a sample, or another value that everything else would be spoilt by, is NaN or infinite.
+    #[error("{what} of row {row} is {value}: it must be finite (a lower learning rate may help)")]
+    NotFiniteRow {
+        /// What the value is.
+        what: &'static str,
+        /// The row, from 0.
+        row: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A saved state does not fit what it is loaded into.
+    #[error("the saved {what} cannot be restored: {problem}")]
+    State {
+        /// What was saved.
+        what: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// All samples are of one class, so there is nothing to contrast them with.
     #[error("all {samples} samples are of class {class}: contrastive learning needs at least two classes")]
     OneClass {

@@ -1,42 +1,18 @@
 //! Values and gradients of the losses against PyTorch in f64 (`fixtures/make_fixtures.py`).
 
-use std::collections::HashMap;
-use std::error::Error;
-use std::path::Path;
+mod common;
 
-use candle_core::{DType, Device, Tensor, Var};
+use std::error::Error;
+
+use candle_core::{DType, Var};
 use cnc_core::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides, cross_entropy, cross_entropy_per_sample};
+use common::{Fixtures, distance};
 
 type TestResult = Result<(), Box<dyn Error>>;
 
-struct Fixtures(HashMap<String, Tensor>);
-
-impl Fixtures {
-    fn load() -> Result<Self, Box<dyn Error>> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/losses.safetensors");
-        Ok(Self(candle_core::safetensors::load(path, &Device::Cpu)?))
-    }
-
-    fn get(&self, name: &str) -> Result<&Tensor, Box<dyn Error>> {
-        self.0.get(name).ok_or_else(|| format!("no fixture {name}").into())
-    }
-}
-
-/// Below this, a gradient is zero in f32: exponentials of -88 and less are.
-const NOTHING: f64 = 1e-25;
-
-/// Largest difference, relative to the largest value expected.
-fn distance(found: &Tensor, expected: &Tensor) -> Result<f64, Box<dyn Error>> {
-    let found = found.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-    let expected = expected.flatten_all()?.to_vec1::<f64>()?;
-    assert_eq!(found.len(), expected.len());
-    let largest = expected.iter().fold(NOTHING, |largest, value| largest.max(value.abs()));
-    Ok(found.iter().zip(&expected).map(|(f, e)| (f - e).abs()).fold(0.0, f64::max) / largest)
-}
-
 #[test]
 fn the_contrastive_loss_and_its_gradients_equal_pytorch() -> TestResult {
-    let fixtures = Fixtures::load()?;
+    let fixtures = Fixtures::load("losses")?;
     let names = ["anchors", "positives", "negatives", "easy_negatives"];
     for (input, temperature) in ["unit", "near"]
         .into_iter()
@@ -78,7 +54,7 @@ fn the_contrastive_loss_and_its_gradients_equal_pytorch() -> TestResult {
 
 #[test]
 fn the_contrastive_loss_in_f64_equals_pytorch_to_rounding() -> TestResult {
-    let fixtures = Fixtures::load()?;
+    let fixtures = Fixtures::load("losses")?;
     let part = |name: &str| Ok::<_, Box<dyn Error>>(fixtures.get(&format!("near.{name}"))?.to_dtype(DType::F64)?);
     let parts = Parts {
         anchors: part("anchors")?,
@@ -94,7 +70,7 @@ fn the_contrastive_loss_in_f64_equals_pytorch_to_rounding() -> TestResult {
 
 #[test]
 fn cross_entropy_and_its_gradients_equal_pytorch() -> TestResult {
-    let fixtures = Fixtures::load()?;
+    let fixtures = Fixtures::load("losses")?;
     let labels = fixtures.get("cross_entropy.labels")?;
     let logits = Var::from_tensor(fixtures.get("cross_entropy.logits")?)?;
 

@@ -96,7 +96,7 @@ fn what_cannot_be_sliced_is_refused_with_the_row() {
     let error = |labels: &[u32], predictions: &[u32]| {
         Slices::from_predictions(labels, predictions, 2).expect_err("an error").to_string()
     };
-    assert_eq!(error(&[], &[]), "there are no samples to slice");
+    assert_eq!(error(&[], &[]), "there are no samples: at least one is needed");
     assert_eq!(error(&[0, 1], &[0]), "labels has 2 rows but predictions has 1: both must describe the same samples");
     assert_eq!(error(&[0, 2], &[0, 1]), "row 1 has label 2, expected a class from 0 to 1 (2 classes)");
     assert_eq!(error(&[0, 1], &[0, 7]), "row 1 has prediction 7, expected a class from 0 to 1 (2 classes)");

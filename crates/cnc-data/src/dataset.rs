@@ -309,13 +309,15 @@ impl Split {
         }
     }
 
-    /// All rows once, in batches of at most `most` for evaluation: images in their order, texts by length.
+    /// Some rows in batches of at most `most` for evaluation, as places in `rows`: images in their order, texts by length.
     #[must_use]
-    pub fn evaluation_batches(&self, most: usize) -> Vec<Vec<u32>> {
-        let rows = self.len() as u32;
+    pub fn evaluation_batches(&self, rows: &[u32], most: usize) -> Vec<Vec<usize>> {
         match &self.content {
-            Held::Images(_) => (0..rows).collect::<Vec<_>>().chunks(most.max(1)).map(<[u32]>::to_vec).collect(),
-            Held::Texts(texts) => bucket::evaluation(rows, most, |row| texts.length(row).unwrap_or(0)),
+            Held::Images(_) => (0..rows.len()).collect::<Vec<_>>().chunks(most.max(1)).map(<[usize]>::to_vec).collect(),
+            Held::Texts(texts) => {
+                let length = |place: usize| rows.get(place).and_then(|row| texts.length(*row)).unwrap_or(0);
+                bucket::evaluation(rows.len(), most, length)
+            }
         }
     }
 

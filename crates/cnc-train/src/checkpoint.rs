@@ -1,6 +1,7 @@
 //! Checkpoints: everything that the next bit of a run depends on.
 //!
-//! `checkpoint/last.safetensors` holds the stage in progress: weights, optimiser moments and the counters.
+//! `checkpoint/last.safetensors` holds the stage in progress: weights, optimiser moments, what the method keeps besides
+//! (the group weights of Group DRO, the second model of LfF) and the counters.
 //! `checkpoint/best.safetensors` holds the best weights so far, under the model's own names: `--init` takes it.
 //! `checkpoint/stage-<name>.safetensors` holds a finished stage: its last and its selected weights, and its results.
 //! Generators need no place in them: every draw is a function of the run's seed and the step.
@@ -65,6 +66,8 @@ pub struct InProgress {
     pub average: Tensors,
     /// The optimiser's moments.
     pub optimizer: Tensors,
+    /// What the method's objective keeps besides the model.
+    pub objective: Tensors,
 }
 
 /// A finished stage.
@@ -78,6 +81,8 @@ pub struct Finished {
     pub last: Tensors,
     /// The weights that its selection rule chose.
     pub selected: Tensors,
+    /// What the method's objective kept besides the model after the last step.
+    pub objective: Tensors,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,7 +118,12 @@ impl Checkpoints {
     /// # Errors
     /// When the file cannot be written; the checkpoint before it stays.
     pub fn save_in_progress(&self, state: &InProgress) -> Result<()> {
-        let parts = [("model", &state.model), ("average", &state.average), ("optimizer", &state.optimizer)];
+        let parts = [
+            ("model", &state.model),
+            ("average", &state.average),
+            ("optimizer", &state.optimizer),
+            ("objective", &state.objective),
+        ];
         self.write(LAST, &serde_json::to_string(&state.counters)?, in_parts(&parts))?;
         self.settle_best(state.counters.best.as_ref())
     }
@@ -143,8 +153,13 @@ impl Checkpoints {
         };
         let mut parts = by_part(tensors).map_err(|e| broken(&self.path(LAST), &e))?;
         let mut part = |name: &str| parts.remove(name).unwrap_or_default();
-        let state =
-            InProgress { model: part("model"), average: part("average"), optimizer: part("optimizer"), counters };
+        let state = InProgress {
+            model: part("model"),
+            average: part("average"),
+            optimizer: part("optimizer"),
+            objective: part("objective"),
+            counters,
+        };
         Ok(Some((state, best)))
     }
 
@@ -167,7 +182,7 @@ impl Checkpoints {
     /// When the file cannot be written.
     pub fn save_finished(&self, stage: &Finished) -> Result<()> {
         let header = FinishedHeader { result: stage.result.clone(), log: stage.log };
-        let parts = [("last", &stage.last), ("selected", &stage.selected)];
+        let parts = [("last", &stage.last), ("selected", &stage.selected), ("objective", &stage.objective)];
         self.write(&stage_file(&stage.result.name), &serde_json::to_string(&header)?, in_parts(&parts))
     }
 
@@ -180,7 +195,27 @@ impl Checkpoints {
         let Some((header, tensors)) = self.read::<FinishedHeader>(&name, device)? else { return Ok(None) };
         let mut parts = by_part(tensors).map_err(|e| broken(&self.path(&name), &e))?;
         let mut part = |name: &str| parts.remove(name).unwrap_or_default();
-        Ok(Some(Finished { last: part("last"), selected: part("selected"), result: header.result, log: header.log }))
+        Ok(Some(Finished {
+            last: part("last"),
+            selected: part("selected"),
+            objective: part("objective"),
+            result: header.result,
+            log: header.log,
+        }))
+    }
+
+    /// Whether all that is there can be gone on from.
+    #[must_use]
+    pub fn are_whole(&self) -> bool {
+        let in_progress = match self.read::<Counters>(LAST, &Device::Cpu) {
+            Ok(None) => true,
+            Ok(Some((counters, _))) => self.in_progress(&counters.stage, &Device::Cpu).is_ok(),
+            Err(_) => false,
+        };
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let stages = names.iter().filter_map(|name| name.strip_prefix("stage-")?.strip_suffix(".safetensors"));
+        in_progress && stages.into_iter().all(|stage| self.finished(stage, &Device::Cpu).is_ok())
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -278,7 +313,14 @@ mod tests {
 
     fn save_last(checkpoints: &Checkpoints, best: Option<Best>) {
         let counters = Counters { stage: "erm".to_owned(), best, ..Counters::default() };
-        let state = InProgress { counters, model: weights(0.0), average: Tensors::new(), optimizer: Tensors::new() };
+        let nothing = Tensors::new;
+        let state = InProgress {
+            counters,
+            model: weights(0.0),
+            average: nothing(),
+            optimizer: nothing(),
+            objective: nothing(),
+        };
         checkpoints.save_in_progress(&state).unwrap();
     }
 

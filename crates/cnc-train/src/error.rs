@@ -10,13 +10,15 @@ pub struct UsageError(pub String);
 /// The run was stopped by a signal after its state was saved: exit code 130.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "interrupted at step {step} of stage `{stage}`; everything is saved\n  hint: go on with the same command and `--resume`"
+    "interrupted at step {step} of stage `{stage}`; everything is saved\n  hint: go on with the same command{}", if *.repeat { "" } else { " and `--resume`" }
 )]
 pub struct Interrupted {
     /// Stage in which the signal arrived.
     pub stage: String,
     /// Last finished step.
     pub step: u64,
+    /// Whether the same command goes on by itself.
+    pub repeat: bool,
 }
 
 /// The valid name nearest to `name`, as `; did you mean ...?`, or nothing when there is none. Of a dotted name its last
@@ -29,4 +31,14 @@ pub fn did_you_mean<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) ->
         .and_then(|found| valid.iter().find(|candidate| [**candidate, last(candidate)].contains(&found)))
         .map(|candidate| format!("; did you mean `{candidate}`?"))
         .unwrap_or_default()
+}
+
+/// An error with its causes, but for those that the text before them tells already.
+#[must_use]
+pub fn shown(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }

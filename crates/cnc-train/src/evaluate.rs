@@ -46,27 +46,122 @@ pub enum View {
 /// When a row cannot be read, or the model does not take it.
 pub fn predict(model: &dyn Model, split: &Arc<Split>, view: View, device: &Device) -> Result<Predictions> {
     let rows: Vec<u32> = (0..split.len() as u32).collect();
-    let draws: Vec<Draw<()>> = rows
-        .chunks(BATCH)
-        .enumerate()
-        .map(|(index, rows)| {
+    predict_rows(model, split, &rows, view, device)
+}
+
+/// Predict some rows of a split, in their order.
+///
+/// # Errors
+/// As [`predict`].
+pub fn predict_rows(
+    model: &dyn Model,
+    split: &Arc<Split>,
+    rows: &[u32],
+    view: View,
+    device: &Device,
+) -> Result<Predictions> {
+    let places = split.evaluation_batches(rows, BATCH);
+    let draws: Vec<Draw<Vec<usize>>> = (0..)
+        .zip(places)
+        .map(|(index, places): (u64, Vec<usize>)| {
             let augment = match view {
                 View::Centre => Augment::None,
-                View::Random(seeds) => Augment::Random { seed: seeds.at(index as u64).value() },
+                View::Random(seeds) => Augment::Random { seed: seeds.at(index).value() },
             };
-            Draw { rows: rows.to_vec(), augment, tag: () }
+            let rows = places.iter().filter_map(|place| rows.get(*place)).copied().collect();
+            Draw { rows, augment, tag: places }
         })
         .collect();
-    let mut out = Predictions { dim: model.dim(), ..Predictions::default() };
+    let dim = model.dim();
+    let mut out = Predictions {
+        classes: vec![0; rows.len()],
+        confidences: vec![0.0; rows.len()],
+        representations: vec![0.0; rows.len() * dim],
+        dim,
+    };
     for item in prefetch(Arc::clone(split), draws.into_iter(), AHEAD) {
-        let (batch, ()) = item?;
+        let (batch, places) = item?;
         let representation = model.encode(&to_model(batch.inputs, device)?, Mode::Eval)?.detach();
-        let logits = model.classify(&representation, Mode::Eval)?.detach().to_dtype(DType::F32)?;
-        out.classes.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
-        out.confidences.extend(confidence(&logits)?);
-        out.representations.extend(representation.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
+        let mut answers = Predictions { dim, ..Predictions::default() };
+        answers.answer(model, &representation)?;
+        answers.representations = representation.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        out.put(&places, &answers);
     }
     Ok(out)
+}
+
+impl Predictions {
+    /// Put the answers on some rows into their places.
+    fn put(&mut self, places: &[usize], answers: &Self) {
+        for (index, place) in places.iter().enumerate() {
+            if let (Some(slot), Some(class)) = (self.classes.get_mut(*place), answers.classes.get(index)) {
+                *slot = *class;
+            }
+            if let (Some(slot), Some(confidence)) = (self.confidences.get_mut(*place), answers.confidences.get(index)) {
+                *slot = *confidence;
+            }
+            let range = |place: usize| place * self.dim..(place + 1) * self.dim;
+            let (to, from) = (range(*place), range(index));
+            if let (Some(slot), Some(values)) = (self.representations.get_mut(to), answers.representations.get(from)) {
+                slot.copy_from_slice(values);
+            }
+        }
+    }
+
+    /// Add what the model's classifier says of representations `(batch, dim)`.
+    fn answer(&mut self, model: &dyn Model, representations: &Tensor) -> Result<()> {
+        let logits = model.classify(representations, Mode::Eval)?.detach().to_dtype(DType::F32)?;
+        self.classes.extend(logits.argmax(D::Minus1)?.to_vec1::<u32>()?);
+        self.confidences.extend(confidence(&logits)?);
+        Ok(())
+    }
+
+    /// What the classifier of `model` says of the same representations: of a model with the same encoder.
+    ///
+    /// # Errors
+    /// When the model's representations have another size.
+    pub fn answered_by(&self, model: &dyn Model, device: &Device) -> Result<Self> {
+        let mut out = Self { representations: self.representations.clone(), dim: self.dim, ..Self::default() };
+        for representations in self.in_batches(device) {
+            out.answer(model, &representations?)?;
+        }
+        Ok(out)
+    }
+
+    /// Logits `(rows, classes)`, row by row, of the same representations.
+    ///
+    /// # Errors
+    /// When the model's representations have another size.
+    pub fn logits_by(&self, model: &dyn Model, device: &Device) -> Result<Vec<f32>> {
+        let mut out = Vec::with_capacity(self.classes.len() * model.classes());
+        for representations in self.in_batches(device) {
+            let logits = model.classify(&representations?, Mode::Eval)?.detach().to_dtype(DType::F32)?;
+            out.extend(logits.flatten_all()?.to_vec1::<f32>()?);
+        }
+        Ok(out)
+    }
+
+    /// Replace the answers of the chosen rows by another model's, which has representations of the same size.
+    pub fn take(&mut self, other: &Self, chosen: impl Fn(usize) -> bool) {
+        let dim = self.dim.max(1);
+        let own = self.classes.iter_mut().zip(&mut self.confidences).zip(self.representations.chunks_mut(dim));
+        let others = other.classes.iter().zip(&other.confidences).zip(other.representations.chunks(dim));
+        for (row, (((class, confidence), values), ((new_class, new_confidence), new_values))) in
+            own.zip(others).enumerate()
+        {
+            if chosen(row) && values.len() == new_values.len() {
+                (*class, *confidence) = (*new_class, *new_confidence);
+                values.copy_from_slice(new_values);
+            }
+        }
+    }
+
+    /// The representations in the batches in which they were encoded, so that sums over them round alike.
+    fn in_batches(&self, device: &Device) -> impl Iterator<Item = candle_core::Result<Tensor>> {
+        let dim = self.dim.max(1);
+        let batches = self.representations.chunks(BATCH * dim);
+        batches.map(move |values| Tensor::from_slice(values, (values.len() / dim, dim), device))
+    }
 }
 
 /// Probability of the most likely class: `(batch, classes)` logits to `batch` values.

@@ -5,16 +5,22 @@
 //! `loss = "published"` is chosen. What a user gives (a configuration file, then `--set`) is laid over the recipe,
 //! and the outcome becomes a checked settings struct once.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::error::{UsageError, did_you_mean};
+
+/// The settings of models of text, which every method has.
+const OF_TEXT: [&str; 2] = ["pooling", "freeze"];
 
 /// The recipe of a dataset.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     origin: String,
     table: Table,
+    /// Whether it is for texts: then every method has the settings of their models.
+    is_text: bool,
 }
 
 impl Recipe {
@@ -25,7 +31,7 @@ impl Recipe {
     pub fn parse(origin: &str, text: &str) -> Result<Self, UsageError> {
         let mut table: Table = text.parse().map_err(|e| UsageError(format!("{origin}: not a TOML file: {e}")))?;
         for (key, value) in &table {
-            let is_name = matches!(key.as_str(), "model" | "weights");
+            let is_name = matches!(key.as_str(), "model" | "weights") || OF_TEXT.contains(&key.as_str());
             if is_name && !value.is_str() || !is_name && !value.is_table() {
                 return Err(UsageError(format!(
                     "{origin}: `{key}`: expected `model = \"name\"`, `weights = \"owner/name\"` and one table a method, \
@@ -35,7 +41,15 @@ impl Recipe {
         }
         // Which file the weights are in is for those who know the hub.
         table.remove("weights");
-        Ok(Self { origin: origin.to_owned(), table })
+        Ok(Self { origin: origin.to_owned(), table, is_text: false })
+    }
+
+    /// This recipe for texts, and the model that is usual there.
+    #[must_use]
+    pub fn for_text(mut self) -> Self {
+        self.table.insert("model".to_owned(), "bert".into());
+        self.is_text = true;
+        self
     }
 
     /// This recipe with the tables of another laid over it: a user's recipe over the general one of its kind.
@@ -69,7 +83,8 @@ impl Recipe {
         })
     }
 
-    /// The settings of a method with the given ones laid over, in order; later ones win.
+    /// The settings of a method, and of models of text where the recipe is for these, with the given ones laid over, in
+    /// order; later ones win.
     ///
     /// # Errors
     /// When the recipe has no table for the method, or a given key or value does not fit it.
@@ -78,6 +93,11 @@ impl Recipe {
             .section(method)
             .cloned()
             .ok_or_else(|| UsageError(format!("{}: no table `[{method}]`", self.origin)))?;
+        if self.is_text {
+            for name in OF_TEXT {
+                settings.extend(self.table.get(name).map(|value| (name.to_owned(), value.clone())));
+            }
+        }
         let variant = given.iter().rev().find_map(|(_, table)| table.get("loss").and_then(Value::as_str));
         if let Some(changes) = variant.and_then(|name| self.section(&format!("{method}-{name}"))) {
             overlay(&mut settings, changes, &self.origin, "")?;
@@ -91,6 +111,12 @@ impl Recipe {
     fn section(&self, name: &str) -> Option<&Table> {
         self.table.get(name).and_then(Value::as_table)
     }
+}
+
+/// The settings of a method alone, and those of a model of text.
+#[must_use]
+pub fn of_method_and_text(settings: &Table) -> (Table, Table) {
+    settings.clone().into_iter().partition(|(name, _)| !OF_TEXT.contains(&name.as_str()))
 }
 
 /// `key=value` of the command line as a table: `optimizer.momentum=0.9` names a setting inside a table.
@@ -120,14 +146,42 @@ pub fn parse_assignment(text: &str) -> Result<Table, UsageError> {
     Ok(table)
 }
 
-/// Turn a settings table into the struct of a method.
+/// Turn a settings table into the struct of a method, which has exactly the table's keys.
 ///
 /// # Errors
-/// When a value is not one of the valid ones; the message names the key.
-pub fn checked<T: DeserializeOwned>(method: &str, settings: &Table) -> Result<T, UsageError> {
-    Value::Table(settings.clone())
+/// When a key is missing or unknown, or a value is not one of the valid ones; the message names the key.
+pub fn checked<T: DeserializeOwned + Serialize>(method: &str, settings: &Table) -> Result<T, UsageError> {
+    // No setting is a negative whole number. Found here, it is named with its full key.
+    if let Some((name, value)) = negative(settings, "") {
+        return Err(UsageError(format!("setting `{name}` is {value}, expected a whole number of at least 0")));
+    }
+    let read: T = Value::Table(settings.clone())
         .try_into()
-        .map_err(|e: toml::de::Error| UsageError(format!("settings of `{method}`: {}", e.to_string().trim())))
+        .map_err(|e: toml::de::Error| UsageError(format!("settings of `{method}`: {}", e.to_string().trim())))?;
+    let known = Table::try_from(&read).map_err(|e| UsageError(format!("settings of `{method}`: {e}")))?;
+    let valid = dotted_keys(&known, "");
+    match dotted_keys(settings, "").into_iter().find(|name| !valid.contains(name)) {
+        None => Ok(read),
+        Some(name) => {
+            let hint = did_you_mean(&name, valid.iter().map(String::as_str));
+            Err(UsageError(format!(
+                "settings of `{method}`: unknown setting `{name}`{hint}\n  valid here: {}",
+                valid.join(", ")
+            )))
+        }
+    }
+}
+
+/// The first negative whole number of a table, by its dotted name.
+fn negative(table: &Table, path: &str) -> Option<(String, i64)> {
+    table.iter().find_map(|(key, value)| {
+        let name = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match value {
+            Value::Integer(number) if *number < 0 => Some((name, *number)),
+            Value::Table(inner) => negative(inner, &name),
+            _ => None,
+        }
+    })
 }
 
 fn overlay(base: &mut Table, over: &Table, origin: &str, path: &str) -> Result<(), UsageError> {

@@ -31,6 +31,9 @@ pub struct Results {
     pub skipped_rows: u64,
     /// Wall clock of all stages and evaluations in seconds.
     pub duration_s: f64,
+    /// The most memory that the process held while it ran, in bytes; none where the system does not tell.
+    #[serde(default)]
+    pub peak_memory_bytes: Option<u64>,
     /// Which group labels were used, and what for.
     pub label_budget: String,
     /// How the reported model was chosen among those of the run.

@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use cnc_core::{Alignment, ClassGroup, ContrastiveBatch, Lengths};
 use cnc_data::Dataset;
-use cnc_models::Model;
+use cnc_models::{Model, TextOptions};
 
 use crate::checkpoint::{Finished, Tensors};
-use crate::evaluate::{Predictions, View, predict, summarise};
+use crate::evaluate::{Predictions, View, evaluation, predict, summarise};
+use crate::features::FeatureCache;
 use crate::log::LogLengths;
-use crate::results::StageResult;
+use crate::network;
+use crate::results::{Selected, StageResult};
 use crate::run_folder::RunFolder;
 use crate::seeds::Seeds;
 use crate::selection::Selection;
@@ -22,11 +25,13 @@ use crate::trainer::{Objective, Outcome, StagePlan, train};
 /// What a method needs to know of the run that it is part of.
 pub struct Run {
     /// The data.
-    pub dataset: Dataset,
+    pub dataset: Arc<Dataset>,
     /// Name of the model.
     pub model: String,
     /// Weights that every model starts from; drawn from the seed where there is no file.
     pub init: Option<PathBuf>,
+    /// What a model of text is built from.
+    pub text: Option<TextOptions>,
     /// Where tensors live.
     pub device: Device,
     /// The seeds of the run.
@@ -63,6 +68,28 @@ pub struct Training {
     pub batch: ContrastiveBatch,
 }
 
+/// A stage that is fitted at once, without optimiser steps over batches.
+pub struct Fit {
+    /// Name in files.
+    pub name: &'static str,
+    /// Name for people.
+    pub title: &'static str,
+    /// Steps of the fit that it was stopped after, where a selection rule stopped it; else 0.
+    pub step: u64,
+    /// When it began.
+    pub start: Instant,
+    /// Remarks for the reader.
+    pub notes: Vec<String>,
+}
+
+/// What the figures of a stage stand beside.
+struct Figures<'a> {
+    name: &'a str,
+    title: &'a str,
+    steps: u64,
+    selected: &'a Selected,
+}
+
 impl Run {
     /// Whether a signal asked the run to stop.
     #[must_use]
@@ -76,11 +103,44 @@ impl Run {
     /// When there is no such model, or the file does not fit it.
     pub fn fresh_model(&self, stage: &str) -> Result<Box<dyn Model>> {
         let seed = self.seeds.purpose("init").purpose(stage).value();
-        let model = cnc_models::build(&self.model, self.dataset.classes.len(), seed, &self.device)?;
-        if let Some(path) = &self.init {
-            model.parameters().read(path)?;
-        }
+        let classes = self.dataset.classes.len();
+        network::started(&self.model, self.text.as_ref(), self.init.as_deref(), classes, seed, &self.device)
+    }
+
+    /// The model of a stage as it is after its last step.
+    ///
+    /// # Errors
+    /// When the stage is of another model.
+    pub fn last_model(&self, stage: &TrainedStage) -> Result<Box<dyn Model>> {
+        let model = self.fresh_model(&stage.result.name)?;
+        model.parameters().load(&stage.last)?;
         Ok(model)
+    }
+
+    /// Take the figures of a stage that was fitted at once to what an encoder makes of the data. It has no checkpoint: to
+    /// fit it again gives the same bits.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn fitted(
+        &self,
+        fit: Fit,
+        model: Box<dyn Model>,
+        encoded: &FeatureCache<'_>,
+        before: &TrainedStage,
+    ) -> Result<TrainedStage> {
+        let val = encoded.validation()?.answered_by(&*model, &self.device)?;
+        let test = encoded.test()?.answered_by(&*model, &self.device)?;
+        let evaluation = evaluation(&self.dataset.validation, &val.classes)?;
+        let metric = self.selection.metric().to_owned();
+        let value = self.selection.score(&evaluation);
+        let selected = Selected { stage: fit.name.to_owned(), epoch: 0.0, step: fit.step, metric, value };
+        let figures = Figures { name: fit.name, title: fit.title, steps: fit.step, selected: &selected };
+        let mut result = self.figures(&figures, &*model, &val, &test)?;
+        result.duration_s = fit.start.elapsed().as_secs_f64();
+        result.notes = fit.notes;
+        let last = model.parameters().named()?;
+        Ok(TrainedStage { model, last, result, test, training: None, log: before.log })
     }
 
     /// Train a stage and take its figures, or take both from its checkpoint when it is finished already.
@@ -97,17 +157,21 @@ impl Run {
         if let Some(finished) = self.folder.checkpoints().finished(plan.name, &self.device)? {
             model.parameters().load(&finished.selected)?;
             let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
+            objective.load_state(&finished.objective)?;
             let Finished { last, result, log, .. } = finished;
             return Ok(TrainedStage { model, last, result, test, training: None, log });
         }
         let log = before.map_or(LogLengths::default(), |stage| stage.log);
         let outcome = train(self, plan, &*model, objective, log)?;
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
-        let mut result = self.figures(plan, &*model, &outcome, &test)?;
+        let val = predict(&*model, &self.dataset.validation, View::Centre, &self.device)?;
+        let selected = &outcome.best.selected;
+        let figures = Figures { name: plan.name, title: plan.title, steps: plan.steps, selected };
+        let mut result = self.figures(&figures, &*model, &val, &test)?;
         result.duration_s = outcome.duration_s + start.elapsed().as_secs_f64();
-        let Outcome { last, selected, log, .. } = outcome;
-        let finished = Finished { result, log, last, selected };
+        let Outcome { last, selected, objective, log, .. } = outcome;
+        let finished = Finished { result, log, last, selected, objective };
         self.folder.checkpoints().save_finished(&finished)?;
         let Finished { last, result, .. } = finished;
         Ok(TrainedStage { model, last, result, test, training: None, log })
@@ -115,12 +179,11 @@ impl Run {
 
     fn figures(
         &self,
-        plan: &StagePlan<'_>,
+        stage: &Figures<'_>,
         model: &dyn Model,
-        outcome: &Outcome,
+        val: &Predictions,
         test: &Predictions,
     ) -> Result<StageResult> {
-        let val = predict(model, &self.dataset.validation, View::Centre, &self.device)?;
         let view = View::Random(self.seeds.purpose("evaluation crop"));
         let test_random_crop = if self.dataset.test.augments() {
             let predictions = predict(model, &self.dataset.test, view, &self.device)?;
@@ -129,11 +192,11 @@ impl Run {
             None
         };
         Ok(StageResult {
-            name: plan.name.to_owned(),
-            title: plan.title.to_owned(),
-            steps: plan.steps,
+            name: stage.name.to_owned(),
+            title: stage.title.to_owned(),
+            steps: stage.steps,
             duration_s: 0.0,
-            selected: outcome.best.selected.clone(),
+            selected: stage.selected.clone(),
             training_errors: None,
             notes: Vec::new(),
             val: summarise(&self.dataset, &self.dataset.validation, &val.classes)?,
@@ -148,7 +211,7 @@ impl Run {
         let split = &self.dataset.test;
         let representations = Tensor::from_slice(&test.representations, (split.len(), test.dim), &Device::Cpu)?;
         let groups: Vec<ClassGroup<'_>> =
-            split.groups().iter().map(|group| ClassGroup { class: group.class, rows: &group.rows }).collect();
+            split.training_groups().iter().map(|group| ClassGroup { class: group.class, rows: &group.rows }).collect();
         Ok(Alignment::measure(&representations, &groups, Lengths::Unit)?.mean())
     }
 }

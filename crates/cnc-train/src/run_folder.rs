@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use candle_core::Device;
 use cnc_nn::files::write_atomically;
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -44,6 +45,19 @@ pub struct RunConfig {
     pub data: DataSettings,
     /// The method's settings.
     pub settings: Table,
+}
+
+/// Name of the file with the predictions of the saved model: tensor `test`, the class of each row of the test split.
+pub const PREDICTIONS: &str = "predictions.safetensors";
+
+/// What a folder holds of a run.
+pub enum Found {
+    /// All of it.
+    Finished(Box<Results>),
+    /// A part, to go on from.
+    Unfinished(RunFolder),
+    /// Nothing, or nothing that is whole: the run starts anew.
+    Nothing,
 }
 
 /// The folder of a run.
@@ -88,6 +102,30 @@ impl RunFolder {
             }
         }
         Ok(folder)
+    }
+
+    /// Look for a run with these settings.
+    ///
+    /// # Errors
+    /// When the folder holds a run with other settings.
+    pub fn find(path: &Path, config: &RunConfig) -> Result<Found> {
+        let folder = Self { path: path.to_owned() };
+        if !folder.file("config.toml").exists() {
+            return Ok(Found::Nothing);
+        }
+        folder.check_same(config)?;
+        if folder.file("results.json").exists() {
+            let results = std::fs::read(folder.file("results.json")).ok();
+            let results = results.and_then(|bytes| serde_json::from_slice::<Results>(&bytes).ok());
+            let whole = ["model.safetensors", PREDICTIONS]
+                .iter()
+                .all(|name| cnc_nn::files::read(&folder.file(name), &Device::Cpu).is_ok());
+            return Ok(match results.filter(|_| whole) {
+                Some(results) => Found::Finished(Box::new(results)),
+                None => Found::Nothing,
+            });
+        }
+        Ok(if folder.checkpoints().are_whole() { Found::Unfinished(folder) } else { Found::Nothing })
     }
 
     /// Where the folder is.
@@ -137,7 +175,7 @@ impl RunFolder {
             return Ok(());
         }
         Err(UsageError(format!(
-            "--resume with other settings than {} was started with:\n  {}\n  hint: give the same settings, or start anew with `--out DIR`",
+            "other settings than {} was started with:\n  {}\n  hint: give the same settings, or start anew with `--out DIR`",
             self.path.display(),
             differing.join("\n  ")
         ))

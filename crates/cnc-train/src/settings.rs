@@ -1,10 +1,11 @@
 //! Settings that several methods share, checked once when a run starts.
 
-use cnc_models::Model;
+use candle_core::Var;
 use cnc_nn::optim::{AdamW, AdamWOptions, Optimizer, ParameterGroup, Schedule, Sgd, SgdOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::error::UsageError;
+use crate::trainer::StagePlan;
 
 /// How parameters are updated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,9 +65,8 @@ impl OptimizerSettings {
         Ok(())
     }
 
-    /// The optimiser of all trainable parameters of a model.
-    pub(crate) fn build(&self, model: &dyn Model) -> cnc_nn::Result<Box<dyn Optimizer>> {
-        let parameters = model.trainable();
+    /// The optimiser of these parameters.
+    pub(crate) fn build(&self, parameters: Vec<(String, Var)>) -> cnc_nn::Result<Box<dyn Optimizer>> {
         let groups = vec![ParameterGroup { parameters, weight_decay: self.weight_decay, lr_scale: 1.0 }];
         Ok(match self.name {
             OptimizerName::Sgd => Box::new(Sgd::new(groups, SgdOptions { momentum: self.momentum, nesterov: false })?),
@@ -82,6 +82,58 @@ impl OptimizerSettings {
             ScheduleName::Linear => Schedule::LinearWithWarmup { warmup: self.warmup_steps, steps },
         }
     }
+}
+
+/// How a stage goes through the training split in plain batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingSettings {
+    /// Samples a step.
+    pub batch_size: u64,
+    /// Optimiser steps; 0 where `epochs` says it.
+    pub steps: u64,
+    /// Passes over the training split, or their equivalent in samples; 0 where `steps` says it.
+    pub epochs: u64,
+    /// Optimiser steps between two evaluations; 0 evaluates once an epoch.
+    pub evaluate_every: u64,
+    /// Decay of the moving average of the weights that is evaluated, selected and saved; 0 takes the weights themselves.
+    pub weight_averaging: f64,
+    /// How parameters are updated.
+    pub optimizer: OptimizerSettings,
+}
+
+impl TrainingSettings {
+    /// Refuse values that cannot train; `prefix` is where the settings stand, for the message.
+    pub(crate) fn check(&self, prefix: &str) -> Result<(), UsageError> {
+        at_least_one(&format!("{prefix}batch_size"), self.batch_size)?;
+        steps_or_epochs(prefix, self.steps, self.epochs)?;
+        within(&format!("{prefix}weight_averaging"), self.weight_averaging, 0.0, 0.999_999)?;
+        self.optimizer.check(&format!("{prefix}optimizer."))
+    }
+
+    /// The stage of this length, where an epoch has so many samples.
+    pub(crate) fn plan<'a>(&'a self, name: &'a str, title: &'a str, samples: usize) -> StagePlan<'a> {
+        let steps_per_epoch = (samples as u64).div_ceil(self.batch_size).max(1);
+        StagePlan {
+            name,
+            title,
+            steps: if self.steps > 0 { self.steps } else { self.epochs.saturating_mul(steps_per_epoch) },
+            steps_per_epoch: steps_per_epoch as f64,
+            evaluate_every: if self.evaluate_every > 0 { self.evaluate_every } else { steps_per_epoch },
+            optimizer: &self.optimizer,
+            averaging: self.weight_averaging,
+            zero_classifier_every: 1,
+        }
+    }
+}
+
+/// Refuse a stage whose length is said twice or not at all.
+pub(crate) fn steps_or_epochs(prefix: &str, steps: u64, epochs: u64) -> Result<(), UsageError> {
+    if (steps == 0) != (epochs == 0) {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "setting `{prefix}steps` is {steps} and `{prefix}epochs` is {epochs}: expected exactly one of them to say how long the stage is, and 0 for the other"
+    )))
 }
 
 /// Refuse a whole number of zero.

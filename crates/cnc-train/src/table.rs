@@ -100,7 +100,7 @@ fn percent(accuracy: Option<f64>) -> String {
 }
 
 /// Columns as wide as their widest cell, the first one flush left, with a line below the header and above row `rule`.
-fn aligned(rows: &[Vec<String>], rule: usize) -> String {
+pub(crate) fn aligned(rows: &[Vec<String>], rule: usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width =
         |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);

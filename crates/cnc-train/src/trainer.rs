@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Tensor, Var};
 use cnc_data::{Batch, Draw, Split, prefetch};
 use cnc_models::Model;
 use cnc_nn::optim::{Gradients, Optimizer};
@@ -40,14 +40,36 @@ pub trait Objective {
     /// # Errors
     /// When the model does not take the batch.
     fn loss(&mut self, model: &dyn Model, batch: Batch, tag: &Self::Tag, seed: u64) -> Result<Tensor>;
+
+    /// What is trained besides the model, by names that no variable of the model has: a second model, for methods that
+    /// train two at once. Their gradients come from the same loss and are clipped with the model's.
+    fn further_parameters(&self) -> Vec<(String, Var)> {
+        Vec::new()
+    }
+
+    /// All that the objective has learnt up to here and that is not in the model, for the checkpoint.
+    ///
+    /// # Errors
+    /// When a copy cannot be made.
+    fn state(&self) -> Result<Tensors> {
+        Ok(Tensors::new())
+    }
+
+    /// Go on from what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// When the state is not one of this objective.
+    fn load_state(&mut self, _state: &Tensors) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What one stage of a method is.
 pub struct StagePlan<'a> {
     /// Name in files.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Name for people.
-    pub title: &'static str,
+    pub title: &'a str,
     /// Optimiser steps.
     pub steps: u64,
     /// Optimiser steps that make one pass over the training split.
@@ -69,6 +91,8 @@ pub struct Outcome {
     pub last: Tensors,
     /// The weights that the selection rule chose.
     pub selected: Tensors,
+    /// What the objective keeps besides the model after the last step.
+    pub objective: Tensors,
     /// What it chose.
     pub best: Best,
     /// Seconds of training.
@@ -88,7 +112,7 @@ pub fn train<O: Objective>(
     objective: &mut O,
     log: LogLengths,
 ) -> Result<Outcome> {
-    let mut stage = Stage::start(run, plan, model, log)?;
+    let mut stage = Stage::start(run, plan, model, objective, log)?;
     let mut progress = Progress::start(plan.title, plan.steps, stage.counters.step);
     let mut sampler = objective.sampler();
     let draws = (stage.counters.step..plan.steps).flat_map(move |step| {
@@ -115,16 +139,16 @@ pub fn train<O: Objective>(
         stage.update(&done)?;
         progress.step(stage.counters.step, done.samples, stage.mean_loss());
         if stage.counters.step.is_multiple_of(plan.evaluate_every) || stage.counters.step == plan.steps {
-            stage.evaluate(&mut progress)?;
+            stage.evaluate(objective, &mut progress)?;
         }
         if run.interrupted() {
-            stage.save()?;
+            stage.save(objective)?;
             progress.finish();
-            return Err(Interrupted { stage: plan.name.to_owned(), step: stage.counters.step }.into());
+            return Err(Interrupted { stage: plan.name.to_owned(), step: stage.counters.step, repeat: false }.into());
         }
     }
     progress.finish();
-    stage.end()
+    stage.end(objective)
 }
 
 /// Where a batch stands among those of its step.
@@ -144,7 +168,7 @@ struct StepSum {
 
 impl StepSum {
     /// Add a batch that is one of `parts` of the step.
-    fn add(&mut self, loss: &Tensor, parts: usize, parameters: &[(String, candle_core::Var)]) -> Result<()> {
+    fn add(&mut self, loss: &Tensor, parts: usize, parameters: &[(String, Var)]) -> Result<()> {
         let loss = if parts == 1 { loss.clone() } else { (loss / parts as f64)? };
         self.loss += f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         let gradients = Gradients::collect(&loss.backward()?, parameters)?;
@@ -161,7 +185,7 @@ struct Stage<'a> {
     run: &'a Run,
     plan: &'a StagePlan<'a>,
     model: &'a dyn Model,
-    parameters: Vec<(String, candle_core::Var)>,
+    parameters: Vec<(String, Var)>,
     optimizer: Box<dyn Optimizer>,
     counters: Counters,
     average: Option<Average>,
@@ -172,8 +196,16 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    fn start(run: &'a Run, plan: &'a StagePlan<'a>, model: &'a dyn Model, log: LogLengths) -> Result<Self> {
-        let mut optimizer = plan.optimizer.build(model)?;
+    fn start<O: Objective>(
+        run: &'a Run,
+        plan: &'a StagePlan<'a>,
+        model: &'a dyn Model,
+        objective: &mut O,
+        log: LogLengths,
+    ) -> Result<Self> {
+        let mut parameters = model.trainable();
+        parameters.extend(objective.further_parameters());
+        let mut optimizer = plan.optimizer.build(parameters.clone())?;
         if plan.zero_classifier_every > 1 {
             let parameters = model.trainable();
             let of_classifier =
@@ -187,6 +219,7 @@ impl<'a> Stage<'a> {
         if let Some((saved, weights)) = run.folder.checkpoints().in_progress(plan.name, &run.device)? {
             model.parameters().load(&saved.model)?;
             optimizer.load_state(&saved.optimizer)?;
+            objective.load_state(&saved.objective)?;
             best = weights;
             average = saved.average;
             counters = saved.counters;
@@ -195,7 +228,7 @@ impl<'a> Stage<'a> {
             run,
             plan,
             model,
-            parameters: model.trainable(),
+            parameters,
             optimizer,
             log: run.folder.log(counters.log)?,
             duration_before: counters.duration_s,
@@ -206,7 +239,7 @@ impl<'a> Stage<'a> {
         })
     }
 
-    fn parameters(&self) -> &[(String, candle_core::Var)] {
+    fn parameters(&self) -> &[(String, Var)] {
         &self.parameters
     }
 
@@ -253,7 +286,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Evaluate on validation, log, keep the best weights, save.
-    fn evaluate(&mut self, progress: &mut Progress) -> Result<()> {
+    fn evaluate<O: Objective>(&mut self, objective: &O, progress: &mut Progress) -> Result<()> {
         let validation = &self.run.dataset.validation;
         let predictions = self.predict(validation)?;
         let evaluation = evaluation(validation, &predictions.classes)?;
@@ -304,7 +337,7 @@ impl<'a> Stage<'a> {
             self.counters.best = Some(best);
         }
         (self.counters.loss_sum, self.counters.loss_count) = (0.0, 0);
-        self.save()
+        self.save(objective)
     }
 
     /// The answers of the weights that are judged: the averaged ones where the stage keeps an average.
@@ -321,7 +354,7 @@ impl<'a> Stage<'a> {
         self.duration_before + self.start.elapsed().as_secs_f64()
     }
 
-    fn save(&mut self) -> Result<()> {
+    fn save<O: Objective>(&mut self, objective: &O) -> Result<()> {
         self.counters.log = self.log.sync()?;
         self.counters.duration_s = self.duration();
         self.run.folder.checkpoints().save_in_progress(&InProgress {
@@ -329,15 +362,16 @@ impl<'a> Stage<'a> {
             model: self.model.parameters().named()?,
             average: self.average.as_ref().map(|average| average.weights().clone()).unwrap_or_default(),
             optimizer: self.optimizer.state()?,
+            objective: objective.state()?,
         })
     }
 
-    fn end(self) -> Result<Outcome> {
+    fn end<O: Objective>(self, objective: &O) -> Result<Outcome> {
         let best =
             self.counters.best.clone().with_context(|| format!("stage `{}` was never evaluated", self.plan.name))?;
         let last = self.model.parameters().named()?;
         self.model.parameters().load(&self.best)?;
         let (duration_s, log) = (self.duration(), self.counters.log);
-        Ok(Outcome { last, selected: self.best, best, duration_s, log })
+        Ok(Outcome { last, selected: self.best, objective: objective.state()?, best, duration_s, log })
     }
 }

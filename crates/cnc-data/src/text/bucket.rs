@@ -28,10 +28,10 @@ pub(crate) fn epoch(mut order: Vec<u32>, size: usize, length: impl Fn(u32) -> us
 }
 
 /// All rows once in batches for evaluation, the longest first, so that memory that does not suffice is missed at once.
-pub(crate) fn evaluation(rows: u32, most: usize, length: impl Fn(u32) -> usize) -> Vec<Vec<u32>> {
-    let mut order: Vec<u32> = (0..rows).collect();
+pub(crate) fn evaluation(rows: usize, most: usize, length: impl Fn(usize) -> usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..rows).collect();
     order.sort_by_key(|row| std::cmp::Reverse(length(*row)));
-    let mut batches: Vec<Vec<u32>> = Vec::new();
+    let mut batches: Vec<Vec<usize>> = Vec::new();
     let mut room = 0;
     for row in order {
         match batches.last_mut() {
@@ -98,10 +98,10 @@ mod tests {
 
     #[test]
     fn evaluation_has_every_row_once_and_no_batch_of_more_tokens_than_meant() {
-        let batches = evaluation(3_000, 100, length);
+        let batches = evaluation(3_000, 100, |row| length(row as u32));
         let mut rows = batches.concat();
         assert!(batches.iter().all(|batch| batch.len() <= 100));
-        assert!(batches.iter().all(|batch| batch.len() * length(batch[0]) <= TOKENS));
+        assert!(batches.iter().all(|batch| batch.len() * length(batch[0] as u32) <= TOKENS));
         rows.sort_unstable();
         assert!(rows.into_iter().eq(0..3_000));
         // A text that is longer than all that a batch may hold is one by itself.

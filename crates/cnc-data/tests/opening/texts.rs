@@ -306,9 +306,11 @@ fn an_epoch_brings_texts_of_like_length_together_and_evaluation_takes_all_rows_o
         lengths.clone().max().unwrap() - lengths.min().unwrap()
     };
     assert!(epoch.chunks(8).all(|batch| spread(batch) <= 8), "{:?}", epoch.chunks(8).map(spread).max());
-    let batches = train.evaluation_batches(64);
+    let rows: Vec<u32> = (0..400).collect();
+    let batches = train.evaluation_batches(&rows, 64);
     assert!(batches.iter().all(|batch| batch.len() <= 64));
-    for mut rows in [epoch, batches.concat()] {
+    assert!(batches.concat().windows(2).all(|pair| train.tokens(pair[0] as u32) >= train.tokens(pair[1] as u32)));
+    for mut rows in [epoch, batches.concat().into_iter().map(|place| place as u32).collect()] {
         rows.sort_unstable();
         assert!(rows.into_iter().eq(0..400));
     }

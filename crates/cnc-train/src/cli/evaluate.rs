@@ -7,8 +7,10 @@ use clap::{Args, ValueEnum};
 
 use super::open_manifest;
 use crate::evaluate::{View, predict, summarise};
+use crate::methods::find;
+use crate::recipe::of_method_and_text;
 use crate::run_folder::RunConfig;
-use crate::{device, table};
+use crate::{device, network, table};
 
 /// Which run, and which split.
 #[derive(Debug, Args)]
@@ -44,12 +46,20 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let path = file("config.toml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let config: RunConfig =
+    let mut config: RunConfig =
         toml::from_str(&text).map_err(|e| anyhow!("{}: {}", path.display(), e.to_string().trim()))?;
     let device = device::open(&arguments.device)?;
     let manifest = open_manifest(&config.dataset)?;
+    // The run has copies of what belongs to a model of text.
+    let (of_method, of_text) = of_method_and_text(&config.settings);
+    let text = network::text_options(&config.model, Some(&arguments.run), &of_text)?;
+    if text.is_some() {
+        config.data.tokenizer = Some(arguments.run.clone());
+    }
     let dataset = config.data.open(manifest, config.limit, config.seed)?;
-    let model = cnc_models::build(&config.model, dataset.classes.len(), config.seed, &device)?;
+    let method = (find(&config.method)?.build)(&of_method)?;
+    let classes = dataset.classes.len();
+    let model = method.model(network::drawn(&config.model, text.as_ref(), classes, config.seed, &device)?)?;
     model.parameters().read(&file("model.safetensors"))?;
     let split = match arguments.split {
         SplitName::Train => &dataset.train,

@@ -6,13 +6,16 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use cnc_data::{DataError, Manifest};
 
-use crate::error::{Interrupted, UsageError};
+use crate::error::{Interrupted, UsageError, shown};
 
 mod check;
+mod compare;
 mod datasets;
 mod evaluate;
+mod grid;
 mod methods;
 mod report;
+mod series;
 mod train;
 
 /// Train classifiers that do not rely on spurious correlations.
@@ -30,7 +33,8 @@ mod train;
   cnc-train cmnist --method erm --seed 1           the plain model on colourful MNIST
   cnc-train cmnist --set loss=published            as the published code contrasts
   cnc-train my-data/dataset.toml --select average  your own data, without group labels
-  cnc-train digits --resume                        go on with a run that was stopped"
+  cnc-train digits --resume                        go on with a run that was stopped
+  cnc-train compare digits --methods erm,cnc,group-dro --seeds 3"
 )]
 struct Cli {
     #[command(flatten)]
@@ -46,6 +50,8 @@ enum Command {
     Datasets,
     /// Read and decode all of a dataset, count its rows and groups, warn, train nothing.
     Check(check::Arguments),
+    /// Several methods with several seeds: one table, with what the papers report beside it.
+    Compare(compare::Arguments),
     /// The group table of a finished run, on any split.
     Evaluate(evaluate::Arguments),
     /// The methods: source, stages, and the labels that each one uses.
@@ -62,6 +68,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         None => train::run(&cli.train),
         Some(Command::Check(arguments)) => check::run(&arguments),
+        Some(Command::Compare(arguments)) => compare::run(&arguments),
         Some(Command::Datasets) => datasets::run(),
         Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Command::Methods) => methods::run(),
@@ -88,13 +95,4 @@ fn open_manifest(dataset: &str) -> Result<Manifest> {
         DataError::UnknownDataset { .. } => UsageError(error.to_string()).into(),
         error => error.into(),
     })
-}
-
-/// An error with its causes, but for those that the text before them tells already.
-fn shown(error: &anyhow::Error) -> String {
-    error
-        .chain()
-        .skip(1)
-        .map(ToString::to_string)
-        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
 }

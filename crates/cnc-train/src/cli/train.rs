@@ -1,76 +1,94 @@
 //! `cnc-train <dataset>`: one run, from data to report.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use clap::Args;
 use cnc_data::{Dataset, HubCache, Manifest};
-use cnc_nn::files::write_atomically;
 use toml::Table;
 
 use super::check::few_samples;
 use super::open_manifest;
 use crate::data::DataSettings;
 use crate::error::{UsageError, did_you_mean};
-use crate::methods::{MethodInfo, find};
+use crate::job::Job;
+use crate::methods::find;
+use crate::network::{self, WEIGHTS};
 use crate::recipe::{Recipe, parse_assignment};
-use crate::report::{RunRecord, render};
-use crate::results::Results;
-use crate::run::{Run, TrainedStage};
 use crate::run_folder::{RunConfig, RunFolder};
-use crate::seeds::Seeds;
 use crate::selection::Selection;
-use crate::story::{StageView, Story, TrainingView};
-use crate::{device, story, table};
-
-/// The file of a model repository that has its weights.
-const WEIGHTS: &str = "model.safetensors";
+use crate::{device, table};
 
 /// What to train, and where to put it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct Arguments {
     /// Name of a built-in dataset (see `cnc-train datasets`), or path of a manifest of your own.
     #[arg(required_unless_present = "config")]
-    dataset: Option<String>,
+    pub(super) dataset: Option<String>,
     /// Method (see `cnc-train methods`) [default: cnc]
     #[arg(long, value_name = "NAME")]
-    method: Option<String>,
+    pub(super) method: Option<String>,
     /// Seed of everything that is drawn: splits, colours, weights, batches [default: 0]
     #[arg(long, value_name = "N")]
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
+    /// Folder of the run [default: runs/<dataset>-<method>-<seed>]
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Settings from a file, for example the config.toml of another run.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Go on with the run in the folder.
+    #[arg(long)]
+    resume: bool,
+    /// Train with every combination of values and keep the best on validation: --grid temperature=0.05,0.1
+    #[arg(long, value_name = "KEY=VALUE,VALUE")]
+    pub(super) grid: Vec<String>,
+    #[command(flatten)]
+    pub(super) options: Options,
+}
+
+/// What runs of every command have.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Options {
     /// Model [default: the recipe's]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// auto, cpu, cuda, cuda:1, metal [default: auto]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
-    /// Folder of the run [default: runs/<dataset>-<method>-<seed>]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Settings from a file, for example the config.toml of another run.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     /// One setting of the method's recipe, for example temperature=0.1 or optimizer.learning_rate=1e-3
     #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
     /// Which checkpoint counts, by its figure on validation [default: worst-group]
     #[arg(long, value_enum, value_name = "RULE")]
     select: Option<Selection>,
-    /// Go on with the run in the folder.
-    #[arg(long)]
-    resume: bool,
-    /// Start from these weights (safetensors) instead of drawn ones.
-    #[arg(long, value_name = "FILE")]
+    /// Start from these weights (safetensors) instead of drawn ones. Of text: the folder of a checkpoint, with config.json
+    /// and the tokenizer.
+    #[arg(long, value_name = "FILE|DIR")]
     init: Option<PathBuf>,
     /// The first N samples of each split only, for a smoke run.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     #[command(flatten)]
     data: DataSettings,
+}
+
+impl Arguments {
+    /// A run of a method with a seed.
+    pub(super) fn of(dataset: &str, method: &str, seed: u64, options: Options) -> Self {
+        Self {
+            dataset: Some(dataset.to_owned()),
+            method: Some(method.to_owned()),
+            seed: Some(seed),
+            out: None,
+            config: None,
+            resume: false,
+            grid: Vec::new(),
+            options,
+        }
+    }
 }
 
 /// A configuration file: what a run's `config.toml` holds, or a part of it.
@@ -98,56 +116,31 @@ struct ConfigFile {
 
 /// Train.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let start = Instant::now();
-    if cfg!(debug_assertions) {
-        eprintln!("note: this is a debug build, several times slower; use `cargo run --release`");
+    warn_of_debug_build();
+    if !arguments.grid.is_empty() {
+        return super::grid::run(arguments);
     }
-    let (config, info, manifest) = configure(arguments)?;
-    let method = (info.build)(&config.settings)?;
+    let (job, manifest) = configure(arguments)?;
+    let config = &job.config;
     let device = device::open(&config.device)?;
-    let dataset = config.data.open(manifest, config.limit, config.seed)?;
-    describe(&config, &dataset);
-    let path = arguments.out.clone().unwrap_or_else(|| default_folder(&dataset.name, &config));
-    let folder = RunFolder::open(&path, &config, arguments.resume)?;
-    let run = Run {
-        dataset,
-        model: config.model.clone(),
-        init: config.init.clone(),
-        device,
-        seeds: Seeds::new(config.seed),
-        selection: config.select,
-        folder,
-        stop: stop_on_signal()?,
-    };
-    let trained = || -> Result<Results> {
-        let stages = method.run(&run)?;
-        let results = results(&run, &config, info, &stages, start)?;
-        finish(&run, &stages, &results)?;
-        Ok(results)
-    };
-    let results = trained().map_err(|error| with_remedy_for_a_full_disk(error, run.folder.path()))?;
+    let dataset = Arc::new(config.data.open(manifest, config.limit, config.seed)?);
+    describe(config, &dataset);
+    let path = arguments.out.clone().unwrap_or_else(|| default_folder(&dataset.name, config));
+    let folder = RunFolder::open(&path, config, arguments.resume)?;
+    let results = job.run(dataset, device, folder, stop_on_signal()?)?;
     println!("{}", table::text(&results));
-    println!("report: {}", run.folder.file("report.html").display());
+    println!("report: {}", path.join("report.html").display());
     Ok(())
 }
 
-/// What is there to be done about a disk that filled up while the run was written.
-fn with_remedy_for_a_full_disk(error: anyhow::Error, folder: &Path) -> anyhow::Error {
-    let full = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|cause| {
-        matches!(cause.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
-    });
-    if !full {
-        return error;
+pub(super) fn warn_of_debug_build() {
+    if cfg!(debug_assertions) {
+        eprintln!("note: this is a debug build, several times slower; use `cargo run --release`");
     }
-    anyhow!(
-        "{}\n  hint: what {} holds is good up to the last checkpoint; make room, then go on with the same command and `--resume`",
-        super::shown(&error),
-        folder.display()
-    )
 }
 
 /// Put together what the command line, a configuration file and the recipe say.
-fn configure(arguments: &Arguments) -> Result<(RunConfig, &'static MethodInfo, Manifest)> {
+pub(super) fn configure(arguments: &Arguments) -> Result<(Job, Manifest)> {
     let file = match &arguments.config {
         None => ConfigFile::default(),
         Some(path) => read_config(path)?,
@@ -164,10 +157,10 @@ fn configure(arguments: &Arguments) -> Result<(RunConfig, &'static MethodInfo, M
     if let Some(path) = &arguments.config {
         given.push((path.display().to_string(), file.settings));
     }
-    for assignment in &arguments.set {
+    for assignment in &arguments.options.set {
         given.push((format!("--set {assignment}"), parse_assignment(assignment)?));
     }
-    let model = match arguments.model.clone().or(file.model) {
+    let model = match arguments.options.model.clone().or(file.model) {
         Some(model) => model,
         None => recipe.model()?.to_owned(),
     };
@@ -177,11 +170,26 @@ fn configure(arguments: &Arguments) -> Result<(RunConfig, &'static MethodInfo, M
             UsageError(format!("unknown model `{model}`{hint}\n  models: {}", cnc_models::names().join(", "))).into()
         );
     }
-    let init = match arguments.init.clone().or(file.init) {
+    let kind = |is_text| if is_text { "text" } else { "images" };
+    let (of_model, of_data) = (cnc_models::takes_text(&model)?, manifest.is_text());
+    if of_model != of_data {
+        return Err(UsageError(format!(
+            "model `{model}` takes {}, and {} holds {}: choose another with --model",
+            kind(of_model),
+            manifest.name(),
+            kind(of_data)
+        ))
+        .into());
+    }
+    let init = match arguments.options.init.clone().or(file.init) {
         None if recipe.model().is_ok_and(|name| name == model) => recipe_weights(&manifest)?,
         given => given,
     };
-    let opened = device::open(arguments.device.as_deref().or(file.device.as_deref()).unwrap_or("auto"))?;
+    let mut data = arguments.options.data.clone().or(file.data);
+    if let (true, None, Some(init)) = (of_data, &data.tokenizer, &init) {
+        data.tokenizer = Some(network::folder(init).to_owned());
+    }
+    let opened = device::open(arguments.options.device.as_deref().or(file.device.as_deref()).unwrap_or("auto"))?;
     let config = RunConfig {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         dataset,
@@ -190,13 +198,13 @@ fn configure(arguments: &Arguments) -> Result<(RunConfig, &'static MethodInfo, M
         seed: arguments.seed.or(file.seed).unwrap_or(0),
         device: device::name(&opened),
         threads: rayon::current_num_threads(),
-        select: arguments.select.or(file.select).unwrap_or(Selection::WorstGroup),
-        limit: arguments.limit.or(file.limit),
+        select: arguments.options.select.or(file.select).unwrap_or(Selection::WorstGroup),
+        limit: arguments.options.limit.or(file.limit),
         init,
-        data: arguments.data.clone().or(file.data).absolute()?,
+        data: data.absolute()?,
         settings: recipe.settings(info.name, &given)?,
     };
-    Ok((config, info, manifest))
+    Ok((Job::new(config, info)?, manifest))
 }
 
 /// The weights that the dataset's recipe names, where they are on this machine.
@@ -222,19 +230,20 @@ fn read_config(path: &Path) -> Result<ConfigFile> {
 }
 
 /// The general recipe, with the dataset's own laid over it.
-fn recipe_of(manifest: &Manifest) -> Result<Recipe> {
+pub(super) fn recipe_of(manifest: &Manifest) -> Result<Recipe> {
     let general = Recipe::parse("general recipe", include_str!("../../../../datasets/recipe.toml"))?;
+    let general = if manifest.is_text() { general.for_text() } else { general };
     Ok(match manifest.recipe()? {
         None => general,
         Some(own) => general.overlaid(&Recipe::parse(&own.file, &own.text)?)?,
     })
 }
 
-fn default_folder(dataset: &str, config: &RunConfig) -> PathBuf {
+pub(super) fn default_folder(dataset: &str, config: &RunConfig) -> PathBuf {
     Path::new("runs").join(format!("{dataset}-{}-{}", config.method, config.seed))
 }
 
-fn describe(config: &RunConfig, dataset: &Dataset) {
+pub(super) fn describe(config: &RunConfig, dataset: &Dataset) {
     eprintln!(
         "{}: {} training, {} validation, {} test samples; {} classes, {} groups",
         dataset.name,
@@ -244,13 +253,19 @@ fn describe(config: &RunConfig, dataset: &Dataset) {
         dataset.classes.len(),
         dataset.train.groups().len()
     );
+    if dataset.train.groups() != dataset.train.training_groups() {
+        let count = dataset.train.training_groups().len();
+        eprintln!("groups of evaluation overlap; methods that are told groups train on {count} that do not");
+    }
     eprintln!(
         "method {}, model {}, seed {}, device {} (f32), {} threads",
         config.method, config.model, config.seed, config.device, config.threads
     );
     match &config.init {
-        Some(path) => eprintln!("starting from the weights in {}", path.display()),
-        None => eprintln!("starting from scratch: weights are drawn from the seed"),
+        Some(path) if network::weights(path).is_some() => {
+            eprintln!("starting from the weights in {}", path.display());
+        }
+        Some(_) | None => eprintln!("starting from scratch: weights are drawn from the seed"),
     }
     for warning in few_samples(dataset) {
         eprintln!("warning: {warning}");
@@ -258,7 +273,7 @@ fn describe(config: &RunConfig, dataset: &Dataset) {
 }
 
 /// A flag that Ctrl-C and SIGTERM set; a second signal ends the process at once.
-fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
@@ -269,62 +284,4 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>> {
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(stop)
-}
-
-fn results(
-    run: &Run,
-    config: &RunConfig,
-    info: &MethodInfo,
-    stages: &[TrainedStage],
-    start: Instant,
-) -> Result<Results> {
-    let last = &stages.last().ok_or_else(|| anyhow!("method `{}` trained no stage", info.name))?.result;
-    // This process may have gone on with what others trained.
-    let of_stages: f64 = stages.iter().map(|stage| stage.result.duration_s).sum();
-    Ok(Results {
-        version: config.version.clone(),
-        dataset: run.dataset.name.clone(),
-        method: config.method.clone(),
-        model: config.model.clone(),
-        seed: config.seed,
-        device: config.device.clone(),
-        threads: config.threads,
-        limit: config.limit,
-        skipped_rows: run.dataset.skipped.len() as u64,
-        duration_s: start.elapsed().as_secs_f64().max(of_stages),
-        label_budget: info.label_budget(config.select).to_owned(),
-        selection_rule: config.select.rule().to_owned(),
-        selected: last.selected.clone(),
-        val: last.val.clone(),
-        test: last.test.clone(),
-        stages: stages.iter().map(|stage| stage.result.clone()).collect(),
-    })
-}
-
-/// Collect the pictures of the report.
-fn tell(run: &Run, stages: &[TrainedStage]) -> Result<Story> {
-    let views: Vec<StageView<'_>> = stages
-        .iter()
-        .map(|stage| StageView {
-            title: &stage.result.title,
-            test: &stage.test,
-            worst_group: stage.result.test.worst_group.as_deref(),
-        })
-        .collect();
-    let training = stages.iter().find_map(|stage| {
-        let training = stage.training.as_ref()?;
-        Some(TrainingView { title: &stage.result.title, train: &training.predictions, batch: &training.batch })
-    });
-    Ok(story::collect(&run.dataset, &views, training)?)
-}
-
-/// Write the model, the report and, last of all, the results.
-fn finish(run: &Run, stages: &[TrainedStage], results: &Results) -> Result<()> {
-    let last = stages.last().context("no stage was trained")?;
-    last.model.parameters().save(&run.folder.file("model.safetensors"))?;
-    let story = tell(run, stages)?;
-    write_atomically(&run.folder.file("story.json"), serde_json::to_string(&story)?.as_bytes())?;
-    let record = RunRecord::of_run(run.folder.path(), results.clone(), Some(story))?;
-    write_atomically(&run.folder.file("report.html"), render(&[record]).as_bytes())?;
-    run.folder.write_results(results)
 }

@@ -1,7 +1,8 @@
 //! Correct-N-Contrast (Zhang et al., ICML 2022): train, slice, sample, contrast.
 //!
 //! 1. Train a plain model (ERM), so that it leans on the spurious attribute.
-//! 2. Slice the training samples by its predictions, which stand in for the attribute.
+//! 2. Slice the training samples by its predictions, which stand in for the attribute; or by predictions of models that
+//!    have not seen them, for models that learn their training set by heart; or by clusters of its representations.
 //! 3. Sample contrastive batches: anchors the plain model got right, positives of the same class that it got wrong,
 //!    negatives of other classes that it predicted alike.
 //! 4. Train a second model, from fresh weights, on `λ · contrastive loss + (1 - λ) · cross-entropy`.
@@ -10,23 +11,24 @@ use anyhow::{Context, Result};
 use candle_core::Tensor;
 use cnc_core::{
     Contrast, ContrastiveBatch, ContrastiveLoss, ContrastiveOptions, ContrastiveSampler, Lead, Parts, Sides, Slices,
-    cross_entropy,
+    clusters, cross_entropy, folds,
 };
 use cnc_data::{Augment, Batch, Draw};
 use cnc_models::{Mode, Model};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::erm::ErmSettings;
-use super::{Method, MethodInfo};
+use super::erm::{first_stage, first_stage_on};
+use super::errors::{answers_on_training, training_errors};
+use super::{GroupLabels, Method, MethodInfo};
 use crate::error::UsageError;
-use crate::evaluate::{Predictions, View, predict};
+use crate::evaluate::Predictions;
+use crate::features::features;
 use crate::inputs::to_model;
 use crate::recipe::checked;
-use crate::results::TrainingErrors;
 use crate::run::{Run, TrainedStage, Training};
 use crate::seeds::Seeds;
-use crate::settings::{OptimizerSettings, at_least_one, positive, within};
+use crate::settings::{OptimizerSettings, TrainingSettings, at_least_one, positive, steps_or_epochs, within};
 use crate::trainer::{Objective, StagePlan};
 
 /// The registry's entry.
@@ -35,7 +37,7 @@ pub const INFO: MethodInfo = MethodInfo {
     title: "CNC",
     source: "Correct-N-Contrast, Zhang et al., ICML 2022",
     stages: &["erm", "cnc"],
-    training_groups: false,
+    groups: GroupLabels::None,
     build: |settings| Ok(Box::new(CncSettings::read(settings)?)),
 };
 
@@ -44,7 +46,13 @@ pub const INFO: MethodInfo = MethodInfo {
 #[serde(deny_unknown_fields)]
 pub struct CncSettings {
     /// The plain model of the first stage.
-    pub stage1: ErmSettings,
+    pub stage1: TrainingSettings,
+    /// What the training samples are sliced by.
+    pub slices: SliceRule,
+    /// Models that predict each other's samples where slices are cross-fitted; not used otherwise.
+    pub folds: u64,
+    /// Which terms the loss has.
+    pub sides: SideNames,
     /// Which samples of a contrastive batch are contrasted.
     pub loss: LossName,
     /// Temperature τ of the similarities.
@@ -72,6 +80,28 @@ pub struct CncSettings {
     pub optimizer: OptimizerSettings,
 }
 
+/// What the training samples are sliced by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SliceRule {
+    /// The prediction of the plain model.
+    Prediction,
+    /// The prediction of a plain model that was trained on the other folds.
+    CrossFitted,
+    /// Clusters of the plain model's representations, as many as classes.
+    Clusters,
+}
+
+/// Which terms the contrastive loss has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SideNames {
+    /// Anchors against positives and negatives.
+    One,
+    /// Also positives against anchors and easy negatives.
+    Two,
+}
+
 /// Which samples of a contrastive batch are contrasted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -88,17 +118,18 @@ impl CncSettings {
         settings.stage1.check("stage1.")?;
         positive("temperature", settings.temperature)?;
         within("contrastive_weight", settings.contrastive_weight, 0.0, 1.0)?;
+        if settings.slices == SliceRule::CrossFitted && settings.folds < 2 {
+            return Err(UsageError(format!(
+                "setting `folds` is {}, expected a whole number of at least 2",
+                settings.folds
+            )));
+        }
         at_least_one("per_part", settings.per_part)?;
         at_least_one("batches_per_step", settings.batches_per_step)?;
         at_least_one("batches_per_encoding", settings.batches_per_encoding)?;
         at_least_one("evaluate_every", settings.evaluate_every)?;
         within("weight_averaging", settings.weight_averaging, 0.0, 0.999_999)?;
-        if (settings.steps == 0) == (settings.epochs == 0) {
-            return Err(UsageError(format!(
-                "settings `steps` is {} and `epochs` is {}: exactly one of them says how long the stage is, the other is 0",
-                settings.steps, settings.epochs
-            )));
-        }
+        steps_or_epochs("", settings.steps, settings.epochs)?;
         settings.optimizer.check("optimizer.")?;
         Ok(settings)
     }
@@ -108,7 +139,11 @@ impl CncSettings {
             LossName::Dense => Contrast::Dense,
             LossName::Published => Contrast::Published,
         };
-        Ok(ContrastiveLoss::new(ContrastiveOptions { temperature: self.temperature, sides: Sides::Two, contrast })?)
+        let sides = match self.sides {
+            SideNames::One => Sides::One,
+            SideNames::Two => Sides::Two,
+        };
+        Ok(ContrastiveLoss::new(ContrastiveOptions { temperature: self.temperature, sides, contrast })?)
     }
 
     /// Optimiser steps of one epoch of contrastive batches.
@@ -124,12 +159,17 @@ impl CncSettings {
 
 impl Method for CncSettings {
     fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let mut plain = self.stage1.train(run)?;
-        let predictions = answers_on_training(run, &plain)?;
+        let (mut stages, predictions) = match self.slices {
+            SliceRule::CrossFitted => self.cross_fitted(run)?,
+            SliceRule::Prediction | SliceRule::Clusters => {
+                let plain = first_stage(run, &self.stage1)?;
+                let predictions = answers_on_training(run, &plain)?;
+                (vec![plain], predictions)
+            }
+        };
+        let plain = stages.last_mut().context("the first stage trained no model")?;
         plain.result.training_errors = Some(training_errors(run, &predictions.classes));
-        let slices =
-            Slices::from_predictions(run.dataset.train.labels(), &predictions.classes, run.dataset.classes.len())?;
-        let sampler = ContrastiveSampler::new(slices, self.per_part as usize)?;
+        let sampler = ContrastiveSampler::new(self.slice(run, &predictions)?, self.per_part as usize)?;
         plain.training = Some(Training { batch: a_batch_to_show(run, &sampler)?, predictions });
         let fallbacks = sampler.slices().fallbacks().iter();
         let notes: Vec<String> =
@@ -137,48 +177,52 @@ impl Method for CncSettings {
         for note in &notes {
             eprintln!("note: {note}");
         }
-        let contrasted = self.contrast(run, sampler, &plain, notes)?;
-        Ok(vec![plain, contrasted])
+        let contrasted = self.contrast(run, sampler, plain, notes)?;
+        stages.push(contrasted);
+        Ok(stages)
     }
 }
 
-/// What the plain model says of the training samples after its last step: which checkpoint of it is the best by group
-/// does not matter here, and needs group labels to know.
-fn answers_on_training(run: &Run, plain: &TrainedStage) -> Result<Predictions> {
-    let model = run.fresh_model("erm")?;
-    model.parameters().load(&plain.last)?;
-    predict(&*model, &run.dataset.train, View::Centre, &run.device)
+/// Dimensions that representations are brought to before they are clustered, as published.
+const CLUSTERED_DIMENSIONS: usize = 2;
+
+impl CncSettings {
+    fn slice(&self, run: &Run, predictions: &Predictions) -> Result<Slices> {
+        let (labels, classes) = (run.dataset.train.labels(), run.dataset.classes.len());
+        if self.slices != SliceRule::Clusters {
+            return Ok(Slices::from_predictions(labels, &predictions.classes, classes)?);
+        }
+        let mut generator = run.seeds.purpose("clusters").generator();
+        let clusters = clusters(&features(predictions)?, classes, CLUSTERED_DIMENSIONS, &mut generator)?;
+        Ok(Slices::from_clusters(labels, &clusters, classes)?)
+    }
+
+    /// A plain model for each fold, trained on the others, and what each says of its fold.
+    fn cross_fitted(&self, run: &Run) -> Result<(Vec<TrainedStage>, Predictions)> {
+        let train = &run.dataset.train;
+        let fold_of = folds(train.labels(), self.folds as usize, &mut run.seeds.purpose("folds").generator())?;
+        let mut stages: Vec<TrainedStage> = Vec::new();
+        let mut combined = Predictions::default();
+        for fold in 0..self.folds as u32 {
+            let (name, title) = (format!("fold-{}", fold + 1), format!("ERM, fold {}", fold + 1));
+            let others = (0..).zip(&fold_of).filter(|(_, of_row)| **of_row != fold).map(|(row, _)| row).collect();
+            let stage = first_stage_on(run, &self.stage1, (&name, &title), others, stages.last())?;
+            let answers = answers_on_training(run, &stage)?;
+            if fold == 0 {
+                combined = answers;
+            } else {
+                combined.take(&answers, |row| fold_of.get(row) == Some(&fold));
+            }
+            stages.push(stage);
+        }
+        Ok((stages, combined))
+    }
 }
 
 /// One contrastive batch for the report.
 fn a_batch_to_show(run: &Run, sampler: &ContrastiveSampler) -> Result<ContrastiveBatch> {
     let slice = sampler.drawable().first().copied().context("no slice has an anchor")?;
     Ok(sampler.draw(slice, &mut run.seeds.purpose("report").generator())?)
-}
-
-/// Count the errors on the training split, and how many of them are not of the largest group of their class. Group
-/// labels serve this report only; training does not see it.
-fn training_errors(run: &Run, predictions: &[u32]) -> TrainingErrors {
-    let train = &run.dataset.train;
-    let mut largest = vec![0; run.dataset.classes.len()];
-    for group in train.groups() {
-        if let Some(size) = largest.get_mut(group.class as usize) {
-            *size = (*size).max(group.rows.len());
-        }
-    }
-    let wrong = |row: &&u32| predictions.get(**row as usize) != train.labels().get(**row as usize);
-    let minority_errors = train
-        .groups()
-        .iter()
-        .filter(|group| largest.get(group.class as usize).is_some_and(|size| group.rows.len() < *size))
-        .map(|group| group.rows.iter().filter(wrong).count() as u64)
-        .sum();
-    let errors = predictions.iter().zip(train.labels()).filter(|(predicted, label)| predicted != label).count() as u64;
-    let count = train.len() as u64;
-    eprintln!(
-        "the plain model is wrong on {errors} of {count} training samples; {minority_errors} of them are outside the largest group of their class"
-    );
-    TrainingErrors { count, errors, minority_errors }
 }
 
 impl CncSettings {

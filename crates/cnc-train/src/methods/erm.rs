@@ -1,21 +1,28 @@
-//! Empirical risk minimisation: cross-entropy over shuffled batches. The first stage of Correct-N-Contrast as well.
+//! Empirical risk minimisation: cross-entropy over shuffled batches. The first stage of many other methods as well.
+//!
+//! As a method of its own it has the usual remedies as options: label smoothing, focal loss, mixup, class weights.
 
-use anyhow::Result;
-use candle_core::Tensor;
-use cnc_core::{cross_entropy, shuffled};
-use cnc_data::{Augment, Batch, Draw};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use candle_core::{Device, Tensor};
+use cnc_core::{
+    class_weights, cross_entropy_per_sample, focal_loss_per_sample, mixed_cross_entropy_per_sample, shuffled,
+    smoothed_cross_entropy_per_sample, weighted_mean,
+};
+use cnc_data::{Batch, Draw, Inputs};
 use cnc_models::{Mode, Model};
+use rand_distr::{Beta, Distribution};
 use serde::{Deserialize, Serialize};
-use toml::Table;
 
-use super::{Method, MethodInfo};
+use super::batches::{Batches, Order};
+use super::{GroupLabels, Method, MethodInfo, logits};
 use crate::error::UsageError;
-use crate::inputs::to_model;
 use crate::recipe::checked;
 use crate::run::{Run, TrainedStage};
 use crate::seeds::Seeds;
-use crate::settings::{OptimizerSettings, at_least_one};
-use crate::trainer::{Objective, StagePlan};
+use crate::settings::{TrainingSettings, within};
+use crate::trainer::Objective;
 
 /// The registry's entry.
 pub const INFO: MethodInfo = MethodInfo {
@@ -23,94 +30,175 @@ pub const INFO: MethodInfo = MethodInfo {
     title: "ERM",
     source: "empirical risk minimisation",
     stages: &["erm"],
-    training_groups: false,
-    build: |settings| Ok(Box::new(ErmSettings::read("erm", settings)?)),
+    groups: GroupLabels::None,
+    build: |settings| {
+        let settings: ErmSettings = checked("erm", settings)?;
+        settings.training.check("")?;
+        settings.variant()?;
+        Ok(Box::new(settings))
+    },
 };
 
 /// Settings of ERM.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ErmSettings {
-    /// Samples a step.
-    pub batch_size: u64,
-    /// Passes over the training split.
-    pub epochs: u64,
-    /// How parameters are updated.
-    pub optimizer: OptimizerSettings,
+    /// How the stage trains.
+    #[serde(flatten)]
+    pub training: TrainingSettings,
+    /// Share of the target that label smoothing spreads over all classes; 0 does not smooth.
+    pub label_smoothing: f64,
+    /// Exponent γ of focal loss; 0 is cross-entropy.
+    pub focal_gamma: f64,
+    /// α of mixup, whose weights are drawn from Beta(α, α), one a batch; 0 does not mix. Images only.
+    pub mixup_alpha: f64,
+    /// Weigh each class by the inverse of its size.
+    pub class_weights: bool,
+}
+
+/// The loss of a sample.
+#[derive(Debug, Clone, Copy)]
+enum Variant {
+    Plain,
+    Smoothed(f64),
+    Focal(f64),
+    Mixed(Beta<f64>),
 }
 
 impl ErmSettings {
-    fn read(method: &str, settings: &Table) -> Result<Self, UsageError> {
-        let settings: Self = checked(method, settings)?;
-        settings.check("")?;
-        Ok(settings)
-    }
-
-    /// Refuse values that cannot train; `prefix` is where the settings stand.
-    pub(super) fn check(&self, prefix: &str) -> Result<(), UsageError> {
-        at_least_one(&format!("{prefix}batch_size"), self.batch_size)?;
-        at_least_one(&format!("{prefix}epochs"), self.epochs)?;
-        self.optimizer.check(&format!("{prefix}optimizer."))
-    }
-
-    /// Train the stage `erm`.
-    pub(super) fn train(&self, run: &Run) -> Result<TrainedStage> {
-        let samples = run.dataset.train.len() as u64;
-        let steps_per_epoch = samples.div_ceil(self.batch_size);
-        let plan = StagePlan {
-            name: "erm",
-            title: "ERM",
-            steps: self.epochs * steps_per_epoch,
-            steps_per_epoch: steps_per_epoch as f64,
-            evaluate_every: steps_per_epoch,
-            optimizer: &self.optimizer,
-            averaging: 0.0,
-            zero_classifier_every: 1,
-        };
-        let mut objective =
-            Erm { samples, batch_size: self.batch_size, seeds: run.seeds.purpose("erm"), device: run.device.clone() };
-        run.stage(&plan, &mut objective, None)
+    fn variant(&self) -> Result<Variant, UsageError> {
+        within("label_smoothing", self.label_smoothing, 0.0, 1.0)?;
+        within("focal_gamma", self.focal_gamma, 0.0, f64::MAX)?;
+        within("mixup_alpha", self.mixup_alpha, 0.0, f64::MAX)?;
+        match (self.label_smoothing > 0.0, self.focal_gamma > 0.0, self.mixup_alpha > 0.0) {
+            (false, false, false) => Ok(Variant::Plain),
+            (true, false, false) => Ok(Variant::Smoothed(self.label_smoothing)),
+            (false, true, false) => Ok(Variant::Focal(self.focal_gamma)),
+            (false, false, true) => Beta::new(self.mixup_alpha, self.mixup_alpha)
+                .map(Variant::Mixed)
+                .map_err(|e| UsageError(format!("setting `mixup_alpha` is {}: {e}", self.mixup_alpha))),
+            _ => Err(UsageError(format!(
+                "settings `label_smoothing` {}, `focal_gamma` {} and `mixup_alpha` {}: expected at most one of them above 0",
+                self.label_smoothing, self.focal_gamma, self.mixup_alpha
+            ))),
+        }
     }
 }
 
 impl Method for ErmSettings {
     fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        Ok(vec![self.train(run)?])
+        let train = &run.dataset.train;
+        let weights =
+            if self.class_weights { class_weights(train.labels(), run.dataset.classes.len())? } else { vec![] };
+        let (order, seeds) = (Order::all(train.len()), run.seeds.purpose("erm"));
+        let batches = Batches { split: Arc::clone(&run.dataset.train), order, size: self.training.batch_size, seeds };
+        let mut objective =
+            Erm { batches, device: run.device.clone(), variant: self.variant()?, class_weights: weights };
+        Ok(vec![run.stage(&self.training.plan("erm", "ERM", train.len()), &mut objective, None)?])
     }
 }
 
+/// Train the stage `erm`: the plain model that other methods start from.
+pub(super) fn first_stage(run: &Run, training: &TrainingSettings) -> Result<TrainedStage> {
+    let rows: Vec<u32> = (0..run.dataset.train.len() as u32).collect();
+    first_stage_on(run, training, ("erm", "ERM"), rows, None)
+}
+
+/// Train a plain stage, with its name in files and for people, on these rows.
+pub(super) fn first_stage_on(
+    run: &Run,
+    training: &TrainingSettings,
+    (name, title): (&str, &str),
+    rows: Vec<u32>,
+    before: Option<&TrainedStage>,
+) -> Result<TrainedStage> {
+    let plan = training.plan(name, title, rows.len());
+    let order = Order::Epochs(rows.into());
+    let batches = Batches {
+        split: Arc::clone(&run.dataset.train),
+        order,
+        size: training.batch_size,
+        seeds: run.seeds.purpose(name),
+    };
+    run.stage(&plan, &mut plain(run, batches), before)
+}
+
+/// Plain cross-entropy on these batches.
+pub(super) fn plain(run: &Run, batches: Batches) -> impl Objective + use<> {
+    Erm { batches, device: run.device.clone(), variant: Variant::Plain, class_weights: vec![] }
+}
+
 struct Erm {
-    samples: u64,
-    batch_size: u64,
-    seeds: Seeds,
-    device: candle_core::Device,
+    batches: Batches,
+    device: Device,
+    variant: Variant,
+    /// One a class; none where all count alike.
+    class_weights: Vec<f64>,
+}
+
+/// Targets of a batch of which each sample is mixed with another.
+struct Mix {
+    lambda: f64,
+    others: Tensor,
 }
 
 impl Objective for Erm {
     type Tag = ();
 
     fn sampler(&self) -> Box<dyn FnMut(u64) -> Vec<Draw<()>> + Send> {
-        let (samples, size) = (self.samples, self.batch_size);
-        let steps_per_epoch = samples.div_ceil(size);
-        let (order_seeds, crop_seeds) = (self.seeds.purpose("order"), self.seeds.purpose("crop"));
-        let mut current: Option<(u64, Vec<u32>)> = None;
-        Box::new(move |step| {
-            let epoch = step / steps_per_epoch;
-            let order = match current.take() {
-                Some((of, order)) if of == epoch => order,
-                _ => shuffled(samples as u32, &mut order_seeds.at(epoch).generator()),
-            };
-            let start = (step % steps_per_epoch * size) as usize;
-            let rows = order.iter().skip(start).take(size as usize).copied().collect();
-            current = Some((epoch, order));
-            vec![Draw { rows, augment: Augment::Random { seed: crop_seeds.at(step).value() }, tag: () }]
-        })
+        self.batches.sampler()
     }
 
     fn loss(&mut self, model: &dyn Model, batch: Batch, (): &(), seed: u64) -> Result<Tensor> {
+        let labels = batch.labels.to_device(&self.device)?;
         let mode = Mode::Train { seed };
-        let representation = model.encode(&to_model(batch.inputs, &self.device)?, mode)?;
-        let logits = model.classify(&representation, mode)?;
-        Ok(cross_entropy(&logits, &batch.labels.to_device(&self.device)?)?)
+        let (losses, mix) = match self.variant {
+            Variant::Mixed(beta) => {
+                let (inputs, mix) = mixed(batch.inputs, &labels, beta, seed)?;
+                let logits = logits(model, inputs, mode, &self.device)?;
+                (mixed_cross_entropy_per_sample(&logits, &labels, &mix.others, mix.lambda)?, Some(mix))
+            }
+            variant => {
+                let logits = logits(model, batch.inputs, mode, &self.device)?;
+                let losses = match variant {
+                    Variant::Smoothed(share) => smoothed_cross_entropy_per_sample(&logits, &labels, share)?,
+                    Variant::Focal(gamma) => focal_loss_per_sample(&logits, &labels, gamma)?,
+                    Variant::Plain | Variant::Mixed(_) => cross_entropy_per_sample(&logits, &labels)?,
+                };
+                (losses, None)
+            }
+        };
+        if self.class_weights.is_empty() {
+            return Ok(losses.mean_all()?);
+        }
+        Ok(weighted_mean(&losses, &self.weights(&labels, mix.as_ref())?)?)
     }
+}
+
+impl Erm {
+    /// The weight of each sample: its class's, or the mean of the two that are mixed in it.
+    fn weights(&self, labels: &Tensor, mix: Option<&Mix>) -> Result<Vec<f64>> {
+        let of = |labels: &Tensor| -> Result<Vec<f64>> {
+            let weights =
+                labels.to_vec1::<u32>()?.into_iter().map(|label| self.class_weights.get(label as usize).copied());
+            weights.collect::<Option<Vec<f64>>>().context("a label is no class")
+        };
+        let own = of(labels)?;
+        let Some(Mix { lambda, others }) = mix else { return Ok(own) };
+        Ok(own.iter().zip(of(others)?).map(|(own, other)| lambda * own + (1.0 - lambda) * other).collect())
+    }
+}
+
+/// Mix every image with another of the batch (Zhang et al. 2018, "mixup: beyond empirical risk minimization").
+fn mixed(inputs: Inputs, labels: &Tensor, beta: Beta<f64>, seed: u64) -> Result<(Inputs, Mix)> {
+    let Inputs::Images(images) = inputs else {
+        bail!("setting `mixup_alpha` mixes images, and these data are text; expected 0");
+    };
+    let mut generator = Seeds::new(seed).purpose("mixup").generator();
+    let lambda = beta.sample(&mut generator);
+    let order = shuffled(labels.dim(0)? as u32, &mut generator);
+    let order = Tensor::new(order, images.device())?;
+    let others = images.index_select(&order, 0)?;
+    let images = ((images * lambda)? + (others * (1.0 - lambda))?)?;
+    let others = labels.index_select(&order.to_device(labels.device())?, 0)?;
+    Ok((Inputs::Images(images), Mix { lambda, others }))
 }

@@ -143,6 +143,7 @@ fn two_stages() -> RunRecord {
             limit: None,
             skipped_rows: 0,
             duration_s: 61.0,
+            peak_memory_bytes: None,
             label_budget: "validation, for selection".into(),
             selection_rule: "best worst group on validation".into(),
             selected: cnc.selected.clone(),

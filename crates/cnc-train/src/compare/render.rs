@@ -1,0 +1,218 @@
+//! A comparison as text, Markdown, CSV and HTML: the same cells in each.
+
+use std::fmt::Write;
+
+use anyhow::{Context, Result};
+use cnc_core::bootstrap::Difference;
+use maud::{DOCTYPE, Markup, html};
+
+use super::{AverageKind, Comparison, MethodRow, Spread};
+use crate::table::aligned;
+
+/// What stands where there is no figure.
+const NONE: &str = "-";
+
+/// The names of the columns.
+fn header(comparison: &Comparison) -> Vec<String> {
+    let mut header = vec!["method", "worst group", "average (plain)", "average (adjusted)", "gap"];
+    if comparison.paper.is_some() {
+        header.extend(["paper: worst", "paper: average", "worst - paper"]);
+    }
+    header.extend(["epochs", "time, s", "memory, MiB", "group labels used"]);
+    if comparison.methods.iter().any(|method| !method.set.is_empty()) {
+        header.push("settings");
+    }
+    header.into_iter().map(str::to_owned).collect()
+}
+
+fn cells(comparison: &Comparison, method: &MethodRow) -> Vec<String> {
+    let mut cells = vec![
+        method.title.clone(),
+        percent(method.worst_group),
+        percent(method.average),
+        percent(method.adjusted_average),
+        percent(method.gap),
+    ];
+    if comparison.paper.is_some() {
+        let figure = |value: Option<f64>| value.map_or(NONE.to_owned(), |value| format!("{value:.1}"));
+        cells.push(figure(method.paper.map(|paper| paper.worst_group)));
+        cells.push(figure(method.paper.map(|paper| paper.average)));
+        let ours = method.worst_group.map(|worst| 100.0 * worst.mean);
+        let above = ours.zip(method.paper).map(|(ours, paper)| ours - paper.worst_group);
+        cells.push(above.map_or(NONE.to_owned(), |above| format!("{above:+.1}")));
+    }
+    let epochs: Vec<String> = method.runs.iter().map(|run| format!("{:.1}", run.epoch)).collect();
+    cells.push(epochs.join(" "));
+    cells.push(method.duration_s.map_or(NONE.to_owned(), |time| format!("{:.0}", time.mean)));
+    cells.push(method.peak_memory_bytes.map_or(NONE.to_owned(), |bytes| (bytes >> 20).to_string()));
+    cells.push(method.label_budget.clone());
+    if comparison.methods.iter().any(|method| !method.set.is_empty()) {
+        cells.push(method.set.join(" "));
+    }
+    cells
+}
+
+/// Mean and deviation in %.
+fn percent(spread: Option<Spread>) -> String {
+    match spread {
+        None => NONE.to_owned(),
+        Some(Spread { mean, deviation: None }) => format!("{:.1}", 100.0 * mean),
+        Some(Spread { mean, deviation: Some(deviation) }) => format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * deviation),
+    }
+}
+
+fn pair_header() -> Vec<String> {
+    ["difference", "seed", "worst group", "95 % interval", "p", "average (plain)", "95 % interval", "p"]
+        .map(str::to_owned)
+        .into()
+}
+
+/// One line a pair and seed.
+fn pair_rows(comparison: &Comparison) -> Vec<Vec<String>> {
+    let title = |name: &str| {
+        let found = comparison.methods.iter().find(|method| method.method == name);
+        found.map_or(name.to_owned(), |method| method.title.clone())
+    };
+    let figures = |difference: Option<&Difference>| match difference {
+        None => [NONE, NONE, NONE].map(str::to_owned),
+        Some(d) => [
+            format!("{:+.1}", 100.0 * d.observed),
+            format!("{:+.1} to {:+.1}", 100.0 * d.low, 100.0 * d.high),
+            format!("{:.3}", d.p),
+        ],
+    };
+    let mut rows = Vec::new();
+    for pair in &comparison.pairs {
+        for (seed, differences) in comparison.seeds.iter().zip(&pair.seeds) {
+            let mut row = vec![format!("{} - {}", title(&pair.first), title(&pair.second)), seed.to_string()];
+            row.extend(figures(differences.worst_group.as_ref()));
+            row.extend(figures(Some(&differences.average)));
+            rows.push(row);
+        }
+    }
+    rows
+}
+
+/// What the figures are, one sentence a line.
+fn remarks(comparison: &Comparison) -> Vec<String> {
+    let seeds: Vec<String> = comparison.seeds.iter().map(ToString::to_string).collect();
+    let mut remarks = vec![
+        format!("Test accuracy on {} with {}, in %; seeds {}.", comparison.dataset, comparison.model, seeds.join(", ")),
+        format!("Mean ± {}; a single seed has none.", comparison.deviation),
+        format!("Chosen on validation: {}.", comparison.selection_rule),
+        "The gap is the plain average less the worst group; epochs are those of the chosen checkpoints, one a seed."
+            .to_owned(),
+        "Time is the mean of the runs, memory the most that any of them held.".to_owned(),
+    ];
+    if let Some((source, average)) = &comparison.paper {
+        let kind = match average {
+            AverageKind::Plain => "plain",
+            AverageKind::Adjusted => "adjusted",
+        };
+        remarks.push(format!("Paper: {source}; its average is the {kind} one."));
+    }
+    if !comparison.pairs.is_empty() {
+        remarks.push(
+            "Differences: paired bootstrap over the test samples of each seed, percentile intervals; p is two-sided."
+                .to_owned(),
+        );
+    }
+    if let Some(limit) = comparison.limit {
+        remarks.push(format!("Cut down: the first {limit} samples of each split only."));
+    }
+    remarks
+}
+
+fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
+    let methods = comparison.methods.iter().map(|method| cells(comparison, method));
+    std::iter::once(header(comparison)).chain(methods).collect()
+}
+
+fn pairs(comparison: &Comparison) -> Vec<Vec<String>> {
+    let rows = pair_rows(comparison);
+    if rows.is_empty() { rows } else { std::iter::once(pair_header()).chain(rows).collect() }
+}
+
+/// As plain text.
+#[must_use]
+pub fn text(comparison: &Comparison) -> String {
+    let mut out = aligned(&rows(comparison), 0);
+    for table in [pairs(comparison)].iter().filter(|table| !table.is_empty()) {
+        let _ = write!(out, "\n{}", aligned(table, 0));
+    }
+    let _ = write!(out, "\n{}\n", remarks(comparison).join("\n"));
+    out
+}
+
+/// As Markdown.
+#[must_use]
+pub fn markdown(comparison: &Comparison) -> String {
+    let mut out = String::new();
+    for table in [rows(comparison), pairs(comparison)].iter().filter(|table| !table.is_empty()) {
+        for (index, row) in table.iter().enumerate() {
+            let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+            let _ = writeln!(out, "| {} |", cells.join(" | "));
+            if index == 0 {
+                let _ = writeln!(out, "|{}", "---|".repeat(row.len()));
+            }
+        }
+        out.push('\n');
+    }
+    let _ = writeln!(out, "{}", remarks(comparison).join("  \n"));
+    out
+}
+
+/// As CSV: the table of methods.
+///
+/// # Errors
+/// When there is no memory for it.
+pub fn csv(comparison: &Comparison) -> Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows(comparison) {
+        writer.write_record(&row)?;
+    }
+    let bytes = writer.into_inner().map_err(|error| error.into_error()).context("cannot write CSV")?;
+    Ok(String::from_utf8(bytes)?)
+}
+
+/// As one page of HTML.
+#[must_use]
+pub fn html(comparison: &Comparison) -> String {
+    let table = |rows: Vec<Vec<String>>| -> Markup {
+        html! {
+            @if let Some((header, rows)) = rows.split_first() {
+                div.scroll { table {
+                    thead { tr { @for cell in header { th scope="col" { (cell) } } } }
+                    tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
+                } }
+            }
+        }
+    };
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { "Methods on " (comparison.dataset) }
+                style { (STYLE) }
+            }
+            body { main {
+                h1 { "Methods on " (comparison.dataset) }
+                (table(rows(comparison)))
+                ul { @for remark in remarks(comparison) { li { (remark) } } }
+                @if !comparison.pairs.is_empty() {
+                    h2 { "Is the difference real?" }
+                    (table(pairs(comparison)))
+                }
+            } }
+        }
+    };
+    page.into_string()
+}
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem}\
+    .scroll{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\
+    th,td{padding:.35rem .8rem;text-align:right;border-bottom:1px solid #8886;white-space:nowrap}\
+    th:first-child,td:first-child,th:last-child,td:last-child{text-align:left}";

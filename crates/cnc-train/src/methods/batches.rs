@@ -1,0 +1,101 @@
+//! The plain batches of methods that differ in which rows they draw, not in how a batch is made.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use cnc_core::{BalancedSampler, shuffled, subsample};
+use cnc_data::{Augment, Draw, Split};
+
+use crate::seeds::Seeds;
+
+/// Which rows make a batch.
+#[derive(Clone)]
+pub(super) enum Order {
+    /// All of these rows in random order, again and again; a row may stand in them more than once.
+    Epochs(Arc<[u32]>),
+    /// A key (a group, a class) uniformly, then a row of it uniformly, with replacement.
+    Balanced(Arc<BalancedSampler>),
+    /// Subsets with as many rows of every key as the rarest has, in random order; another one each time.
+    Subsets(Arc<[u32]>),
+}
+
+impl Order {
+    /// All rows of a split, once an epoch.
+    pub(super) fn all(rows: usize) -> Self {
+        Self::Epochs((0..rows as u32).collect())
+    }
+
+    /// Rows balanced over their keys, one key a row.
+    pub(super) fn balanced(keys: &[u32]) -> Result<Self> {
+        Ok(Self::Balanced(Arc::new(BalancedSampler::new(keys)?)))
+    }
+
+    /// Balanced subsets: a fresh one each time, or one that is drawn once.
+    pub(super) fn subsets(keys: &[u32], fresh: bool, seeds: Seeds) -> Result<Self> {
+        // Drawn in any case: it says whether the keys are good.
+        let once = subsample(keys, &mut seeds.purpose("subset").generator())?;
+        Ok(if fresh { Self::Subsets(keys.into()) } else { Self::Epochs(once.into()) })
+    }
+
+    /// The rows of the `epoch`-th pass in their order; none where rows are drawn one by one.
+    fn pass(&self, epoch: u64, seeds: Seeds) -> Vec<u32> {
+        let mut generator = seeds.at(epoch).generator();
+        match self {
+            Self::Epochs(rows) => {
+                let order = shuffled(rows.len() as u32, &mut generator);
+                order.iter().filter_map(|place| rows.get(*place as usize)).copied().collect()
+            }
+            Self::Subsets(keys) => subsample(keys, &mut generator).unwrap_or_default(),
+            Self::Balanced(_) => Vec::new(),
+        }
+    }
+
+    /// Rows of one pass; none where rows are drawn one by one.
+    fn rows_per_pass(&self, seeds: Seeds) -> u64 {
+        match self {
+            Self::Epochs(rows) => rows.len() as u64,
+            Self::Subsets(_) => self.pass(0, seeds).len() as u64,
+            Self::Balanced(_) => 0,
+        }
+    }
+}
+
+/// Batches of so many rows in an order: a function of the step alone.
+#[derive(Clone)]
+pub(super) struct Batches {
+    /// Whose rows they are: texts of like length go together.
+    pub(super) split: Arc<Split>,
+    /// Which rows.
+    pub(super) order: Order,
+    /// Rows a batch; the last one of a pass may be shorter.
+    pub(super) size: u64,
+    /// Of order and crops.
+    pub(super) seeds: Seeds,
+}
+
+impl Batches {
+    /// One batch a step, each row in a fresh random view.
+    pub(super) fn sampler(&self) -> Box<dyn FnMut(u64) -> Vec<Draw<()>> + Send> {
+        let (split, order, size) = (Arc::clone(&self.split), self.order.clone(), self.size);
+        let (order_seeds, crop_seeds) = (self.seeds.purpose("order"), self.seeds.purpose("crop"));
+        let length_seeds = self.seeds.purpose("lengths");
+        let steps_per_pass = order.rows_per_pass(order_seeds).div_ceil(size).max(1);
+        let mut current: Option<(u64, Vec<u32>)> = None;
+        Box::new(move |step| {
+            let rows = if let Order::Balanced(sampler) = &order {
+                sampler.draw(size as usize, &mut order_seeds.at(step).generator())
+            } else {
+                let pass = step / steps_per_pass;
+                let rows = match current.take() {
+                    Some((of, rows)) if of == pass => rows,
+                    _ => split.epoch(order.pass(pass, order_seeds), size as usize, length_seeds.at(pass).value()),
+                };
+                let start = (step % steps_per_pass * size) as usize;
+                let batch = rows.iter().skip(start).take(size as usize).copied().collect();
+                current = Some((pass, rows));
+                batch
+            };
+            vec![Draw { rows, augment: Augment::Random { seed: crop_seeds.at(step).value() }, tag: () }]
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! Diverse prototypical ensembles (To et al. 2025): the encoder of a plain model, and in the place of its last layer an
+//! ensemble of prototypes, each fitted to another class-balanced subset of the validation split. No group labels.
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::Init;
+use cnc_core::{DpeOptions, Features, PrototypeEnsemble, Prototypes, dpe};
+use cnc_models::{Inputs, Mode, Model};
+use cnc_nn::Parameters;
+use serde::{Deserialize, Serialize};
+
+use super::dfr::fitted_on_validation;
+use super::erm::first_stage;
+use super::{GroupLabels, Method, MethodInfo};
+use crate::features::{FeatureCache, features};
+use crate::recipe::checked;
+use crate::run::{Fit, Run, TrainedStage};
+use crate::settings::{TrainingSettings, at_least_one, positive, within};
+
+/// The registry's entry.
+pub const INFO: MethodInfo = MethodInfo {
+    name: "dpe",
+    title: "DPE",
+    source: "Diverse prototypical ensembles, To et al., ICML 2025",
+    stages: &["erm", "dpe"],
+    groups: GroupLabels::ValidationClasses,
+    build: |settings| {
+        let settings: DpeSettings = checked("dpe", settings)?;
+        settings.stage1.check("stage1.")?;
+        at_least_one("members", settings.members)?;
+        at_least_one("epochs", settings.epochs)?;
+        at_least_one("batch_size", settings.batch_size)?;
+        positive("learning_rate", settings.learning_rate)?;
+        within("similarity", settings.similarity, 0.0, f64::MAX)?;
+        Ok(Box::new(settings))
+    },
+};
+
+/// Settings of DPE.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DpeSettings {
+    /// The plain model whose encoder is kept, as it is after its last step.
+    pub stage1: TrainingSettings,
+    /// Members of the ensemble.
+    pub members: u64,
+    /// Passes of each member over its subset.
+    pub epochs: u64,
+    /// Samples a step.
+    pub batch_size: u64,
+    /// Learning rate of the prototypes.
+    pub learning_rate: f64,
+    /// λ of the penalty on similarity to the members before.
+    pub similarity: f64,
+}
+
+impl Method for DpeSettings {
+    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
+        let plain = first_stage(run, &self.stage1)?;
+        let start = Instant::now();
+        let encoder = run.last_model(&plain)?;
+        let cache = FeatureCache::new(run, &*encoder);
+        let labels = run.dataset.validation.labels();
+        let options = DpeOptions {
+            members: self.members as usize,
+            epochs: self.epochs as usize,
+            batch: self.batch_size as usize,
+            learning_rate: self.learning_rate,
+            similarity: self.similarity,
+        };
+        let ensemble = dpe(
+            &features(cache.validation()?)?,
+            labels,
+            run.dataset.classes.len(),
+            labels,
+            &options,
+            &mut run.seeds.purpose("dpe").generator(),
+        )?;
+        let model = OnPrototypes::new(run.last_model(&plain)?, ensemble.members.len())?;
+        model.set(&ensemble)?;
+        let fit = Fit { name: "dpe", title: "DPE", step: 0, start, notes: vec![fitted_on_validation()] };
+        let fitted = run.fitted(fit, Box::new(model), &cache, &plain)?;
+        Ok(vec![plain, fitted])
+    }
+
+    fn model(&self, encoder: Box<dyn Model>) -> Result<Box<dyn Model>> {
+        Ok(Box::new(OnPrototypes::new(encoder, self.members as usize)?))
+    }
+}
+
+/// An encoder with an ensemble of prototypes in the place of its classifier, which is for prediction only. The variables
+/// of both are one set, and one file: `prototypes.weight` `(members, classes, dim)` and `prototypes.scale` `(members,)`
+/// beside those of the encoder.
+struct OnPrototypes {
+    encoder: Box<dyn Model>,
+    members: usize,
+}
+
+const CLASSIFIER: &str = "prototypes";
+const WEIGHT: &str = "prototypes.weight";
+const SCALE: &str = "prototypes.scale";
+
+impl OnPrototypes {
+    /// An ensemble that is all zero.
+    fn new(encoder: Box<dyn Model>, members: usize) -> Result<Self> {
+        let builder = encoder.parameters().builder().pp(CLASSIFIER);
+        builder.get_with_hints((members, encoder.classes(), encoder.dim()), "weight", Init::Const(0.0))?;
+        builder.get_with_hints(members, "scale", Init::Const(0.0))?;
+        Ok(Self { encoder, members })
+    }
+
+    fn set(&self, ensemble: &PrototypeEnsemble) -> Result<()> {
+        let (members, classes, dim) = (self.members, self.encoder.classes(), self.encoder.dim());
+        let weight: Vec<f32> = ensemble.members.iter().flat_map(|member| &member.prototypes).copied().collect();
+        let scale: Vec<f32> = ensemble.members.iter().map(|member| member.scale).collect();
+        let mut named = self.parameters().named()?;
+        named.insert(WEIGHT.to_owned(), Tensor::from_vec(weight, (members, classes, dim), &Device::Cpu)?);
+        named.insert(SCALE.to_owned(), Tensor::from_vec(scale, members, &Device::Cpu)?);
+        Ok(self.parameters().load(&named)?)
+    }
+
+    fn ensemble(&self) -> Result<PrototypeEnsemble> {
+        let named = self.parameters().named()?;
+        let values = |name: &str| -> Result<Vec<f32>> {
+            let Some(tensor) = named.get(name) else { bail!("the model has no `{name}`") };
+            Ok(tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?)
+        };
+        let (classes, weight) = (self.encoder.classes(), values(WEIGHT)?);
+        let prototypes = weight.chunks((classes * self.encoder.dim()).max(1)).map(<[f32]>::to_vec);
+        let members = prototypes.zip(values(SCALE)?).map(|(prototypes, scale)| Prototypes { prototypes, scale });
+        Ok(PrototypeEnsemble { classes, members: members.collect() })
+    }
+
+    /// Logarithms of the likelihoods, which are logits.
+    fn logits(&self, representations: &Tensor) -> Result<Tensor> {
+        let (rows, dim) = representations.dims2()?;
+        let values = representations.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        let likelihoods = self.ensemble()?.likelihoods(&Features::new(&values, dim)?)?;
+        let logits: Vec<f32> =
+            likelihoods.into_iter().map(|p| p.max(f64::from(f32::MIN_POSITIVE)).ln() as f32).collect();
+        Ok(Tensor::from_vec(logits, (rows, self.encoder.classes()), representations.device())?)
+    }
+}
+
+impl Model for OnPrototypes {
+    fn encode(&self, inputs: &Inputs, mode: Mode) -> cnc_models::Result<Tensor> {
+        self.encoder.encode(inputs, mode)
+    }
+
+    fn classify(&self, representations: &Tensor, _mode: Mode) -> cnc_models::Result<Tensor> {
+        let failed = |error: anyhow::Error| candle_core::Error::Msg(format!("{error:#}"));
+        self.logits(representations).map_err(|error| cnc_nn::Error::from(failed(error)).into())
+    }
+
+    fn classifier(&self) -> &'static str {
+        CLASSIFIER
+    }
+
+    fn parameters(&self) -> &Parameters {
+        self.encoder.parameters()
+    }
+
+    fn dim(&self) -> usize {
+        self.encoder.dim()
+    }
+
+    fn classes(&self) -> usize {
+        self.encoder.classes()
+    }
+}

@@ -1,0 +1,178 @@
+//! Cross-risk minimisation (Pezeshki et al. 2023, "Discovering environments with XRM"): two networks, each trained on a
+//! random half of the training split, with labels that drift towards what the other network, which has not seen the
+//! sample, is sure of. What that one gets wrong in the end is the second environment; Group DRO trains on class and
+//! environment. No group label anywhere.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use candle_core::{D, DType, Device, Tensor, Var};
+use cnc_core::{class_balanced_cross_entropy, environment_groups, flip_probability};
+use cnc_data::{Batch, Draw};
+use cnc_models::{Mode, Model};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::batches::{Batches, Order};
+use super::errors::{answers_on_training, training_errors};
+use super::group_dro::{GroupDroSettings, on_groups};
+use super::{GroupLabels, Method, MethodInfo};
+use crate::checkpoint::Tensors;
+use crate::evaluate::{View, predict};
+use crate::inputs::to_model;
+use crate::recipe::checked;
+use crate::run::{Run, TrainedStage};
+use crate::seeds::Seeds;
+use crate::settings::TrainingSettings;
+use crate::trainer::Objective;
+
+/// The registry's entry.
+pub const INFO: MethodInfo = MethodInfo {
+    name: "xrm",
+    title: "XRM",
+    source: "Discovering environments with XRM, Pezeshki et al., 2023",
+    stages: &["twins", "xrm"],
+    groups: GroupLabels::None,
+    build: |settings| {
+        let settings: XrmSettings = checked("xrm", settings)?;
+        settings.twins.check("twins.")?;
+        settings.dro.check("")?;
+        Ok(Box::new(settings))
+    },
+};
+
+/// Settings of XRM.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct XrmSettings {
+    /// How the two networks train that find the environments.
+    pub twins: TrainingSettings,
+    /// Group DRO on class and environment.
+    #[serde(flatten)]
+    pub dro: GroupDroSettings,
+}
+
+impl Method for XrmSettings {
+    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
+        let train = &run.dataset.train;
+        let seeds = run.seeds.purpose("twins");
+        let mut halves = seeds.purpose("halves").generator();
+        let mut objective = Twins {
+            batches: Batches {
+                split: Arc::clone(&run.dataset.train),
+                order: Order::all(train.len()),
+                size: self.twins.batch_size,
+                seeds,
+            },
+            second: run.fresh_model("second twin")?,
+            of_first: train.labels().iter().map(|_| halves.random()).collect(),
+            labels: train.labels().to_vec(),
+            device: run.device.clone(),
+        };
+        let plan = self.twins.plan("twins", "twins", train.len());
+        let mut twins = run.stage(&plan, &mut objective, None)?;
+
+        // Of the weights after the last step: which are the best by group needs group labels to know.
+        let first = answers_on_training(run, &twins)?.classes;
+        let second = predict(&*objective.second, train, View::Centre, &run.device)?.classes;
+        let pairs = objective.of_first.iter().zip(first.into_iter().zip(second));
+        let held_out: Vec<u32> =
+            pairs.map(|(of_first, (first, second))| if *of_first { second } else { first }).collect();
+        twins.result.training_errors = Some(training_errors(run, &held_out));
+        let wrong: Vec<bool> = held_out.iter().zip(train.labels()).map(|(held_out, label)| held_out != label).collect();
+        let groups = environment_groups(train.labels(), &wrong)?;
+        let count = 2 * run.dataset.classes.len();
+        let trained = on_groups(run, &self.dro, ("xrm", "XRM"), groups, count, Some(&twins))?;
+        Ok(vec![twins, trained])
+    }
+}
+
+/// The first network is the one that the trainer knows; the second is trained beside it.
+struct Twins {
+    batches: Batches,
+    second: Box<dyn Model>,
+    /// Whether the first network is trained on a row, else the second is.
+    of_first: Vec<bool>,
+    /// The labels as they are by now.
+    labels: Vec<u32>,
+    device: Device,
+}
+
+/// Prefix of the second network's variables, for the optimiser and in a checkpoint.
+const SECOND: &str = "second.";
+/// Name of the labels in a checkpoint.
+const LABELS: &str = "labels";
+
+impl Objective for Twins {
+    type Tag = ();
+
+    fn sampler(&self) -> Box<dyn FnMut(u64) -> Vec<Draw<()>> + Send> {
+        self.batches.sampler()
+    }
+
+    /// Algorithm 1: class-balanced cross-entropy of the network that trains on a row, with the row's label as it is; then labels are
+    /// flipped to what the other network says, the more often the surer it is.
+    fn loss(&mut self, model: &dyn Model, batch: Batch, (): &(), seed: u64) -> Result<Tensor> {
+        let rows: Vec<usize> = batch.indices.iter().map(|row| *row as usize).collect();
+        let of_first: Option<Vec<f32>> =
+            rows.iter().map(|row| self.of_first.get(*row).map(|of_first| f32::from(u8::from(*of_first)))).collect();
+        let labels: Option<Vec<u32>> = rows.iter().map(|row| self.labels.get(*row).copied()).collect();
+        let labels = Tensor::new(labels.context("a batch has a row without a label")?, &self.device)?;
+        let of_first = of_first.context("a batch has a row of no half")?;
+
+        let mode = Mode::Train { seed };
+        let inputs = to_model(batch.inputs, &self.device)?;
+        let first = model.classify(&model.encode(&inputs, mode)?, mode)?;
+        let second = self.second.classify(&self.second.encode(&inputs, mode)?, mode)?;
+        let of_first = Tensor::new(of_first, &self.device)?.to_dtype(first.dtype())?.unsqueeze(1)?; // (batch, 1)
+        let of_second = (1.0 - &of_first)?;
+        let held_in = (first.broadcast_mul(&of_first)? + second.broadcast_mul(&of_second)?)?;
+        let held_out = (first.broadcast_mul(&of_second)? + second.broadcast_mul(&of_first)?)?.detach();
+        let loss = class_balanced_cross_entropy(&held_in, &labels)?;
+        self.flip(&rows, &held_out.to_dtype(DType::F32)?, Seeds::new(seed))?;
+        Ok(loss)
+    }
+
+    fn further_parameters(&self) -> Vec<(String, Var)> {
+        let second = self.second.trainable();
+        second.into_iter().map(|(name, parameter)| (format!("{SECOND}{name}"), parameter)).collect()
+    }
+
+    fn state(&self) -> Result<Tensors> {
+        let second = self.second.parameters().named()?;
+        let mut state: Tensors = second.into_iter().map(|(name, w)| (format!("{SECOND}{name}"), w)).collect();
+        state.insert(LABELS.to_owned(), Tensor::from_slice(&self.labels, self.labels.len(), &Device::Cpu)?);
+        Ok(state)
+    }
+
+    fn load_state(&mut self, state: &Tensors) -> Result<()> {
+        let second = state.iter().filter_map(|(name, w)| Some((name.strip_prefix(SECOND)?.to_owned(), w.clone())));
+        self.second.parameters().load(&second.collect())?;
+        let labels = state.get(LABELS).context("the checkpoint has no labels")?.to_vec1::<u32>()?;
+        anyhow::ensure!(
+            labels.len() == self.labels.len(),
+            "the checkpoint has {} labels, expected {}",
+            labels.len(),
+            self.labels.len()
+        );
+        self.labels = labels;
+        Ok(())
+    }
+}
+
+impl Twins {
+    /// Flip labels of rows to the class of the held-out logits `(rows, classes)`, each with its probability.
+    fn flip(&mut self, rows: &[usize], held_out: &Tensor, seeds: Seeds) -> Result<()> {
+        let classes = held_out.dim(D::Minus1)?;
+        let largest = held_out.max(D::Minus1)?;
+        let confidences = (largest - held_out.log_sum_exp(D::Minus1)?)?.exp()?.to_vec1::<f32>()?;
+        let predicted = held_out.argmax(D::Minus1)?.to_vec1::<u32>()?;
+        let mut generator = seeds.purpose("flip").generator();
+        for (row, (class, confidence)) in rows.iter().zip(predicted.into_iter().zip(confidences)) {
+            let flips = generator.random::<f64>() < flip_probability(f64::from(confidence), classes);
+            if let (true, Some(label)) = (flips, self.labels.get_mut(*row)) {
+                *label = class;
+            }
+        }
+        Ok(())
+    }
+}
