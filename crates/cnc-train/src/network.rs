@@ -39,7 +39,8 @@ enum PoolingName {
 /// The folder of a checkpoint that `--init` names by itself or by its weights.
 #[must_use]
 pub fn folder(init: &Path) -> &Path {
-    if init.is_dir() { init } else { init.parent().unwrap_or(Path::new("")) }
+    let here = Path::new(".");
+    if init.is_dir() { init } else { init.parent().filter(|folder| *folder != Path::new("")).unwrap_or(here) }
 }
 
 /// The file of the weights that `--init` names by itself or by its folder; none in a folder without weights.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use cnc_data::{Dataset, HubCache, Manifest};
 use toml::Table;
@@ -185,6 +185,9 @@ pub(super) fn configure(arguments: &Arguments) -> Result<(Job, Manifest)> {
         None if recipe.model().is_ok_and(|name| name == model) => recipe_weights(&manifest)?,
         given => given,
     };
+    if let Some(path) = init.as_ref().filter(|path| !path.exists()) {
+        return Err(anyhow!("--init {}: there is no such file, nor a folder with config.json", path.display()));
+    }
     let mut data = arguments.options.data.clone().or(file.data);
     if let (true, None, Some(init)) = (of_data, &data.tokenizer, &init) {
         data.tokenizer = Some(network::folder(init).to_owned());
