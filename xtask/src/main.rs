@@ -58,24 +58,25 @@ enum Chore {
         #[arg(long, conflicts_with_all = ["from", "force"])]
         verify: bool,
     },
-    /// Draw pictures in the place of a dataset, in the layout of its authors and in that of the hub.
+    /// Draw pictures or comments in the place of a dataset, in the layout of its authors and in that of the hub.
     ///
     /// DIR itself has the authors' files, for `cnc-train DATASET --data DIR`, and a dataset.toml for `cnc-train
     /// DIR/dataset.toml`; DIR/datasets has the hub's, for `cargo xtask fetch DATASET --from DIR`. Groups have their real
     /// proportions. With the built-in dataset, other numbers than the real ones need --allow-count-mismatch.
     #[command(after_help = "Examples:\n  cargo xtask synth waterbirds --out birds --size 1000\n  \
                             cargo xtask synth waterbirds --out small --full --side 64 --seed 1\n  \
-                            cargo xtask synth celeba --out faces --full")]
+                            cargo xtask synth celeba --out faces --full\n  \
+                            cargo xtask synth civilcomments --out comments --size 20000")]
     Synth {
         /// The dataset.
-        dataset: synth::Which,
+        dataset: synth::Drawn,
         /// A new folder.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
         /// Training rows; the other splits follow in proportion.
         #[arg(long, value_name = "N", default_value_t = 1000)]
         size: usize,
-        /// Of the rows and the pictures.
+        /// Of the rows and what is drawn.
         #[arg(long, value_name = "S", default_value_t = 0)]
         seed: u64,
         /// As many rows as the real dataset has.

@@ -8,7 +8,8 @@ use cnc_data::{HubCache, HubRepository, Manifest, RepositoryKind, builtin};
 use crate::cache::RepoFolder;
 
 /// The files of a model repository that are used, as far as it has them.
-const MODEL_FILES: [&str; 4] = ["config.json", "model.safetensors", "tokenizer.json", "vocab.txt"];
+const MODEL_FILES: [&str; 5] =
+    ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
 
 /// Files of one repository at one revision.
 pub struct Wanted {

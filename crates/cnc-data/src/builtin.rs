@@ -13,7 +13,7 @@ pub(crate) struct BuiltIn {
     pub(crate) files: &'static [(&'static str, &'static [u8])],
 }
 
-static BUILT_IN: [BuiltIn; 4] = [
+static BUILT_IN: [BuiltIn; 5] = [
     BuiltIn {
         name: "digits",
         manifest: include_str!("../../../datasets/digits/dataset.toml"),
@@ -43,6 +43,13 @@ static BUILT_IN: [BuiltIn; 4] = [
         manifest: include_str!("../../../datasets/celeba/dataset.toml"),
         recipe: include_str!("../../../datasets/celeba/recipe.toml"),
         paper: Some(include_str!("../../../datasets/celeba/paper.toml")),
+        files: &[],
+    },
+    BuiltIn {
+        name: "civilcomments",
+        manifest: include_str!("../../../datasets/civilcomments/dataset.toml"),
+        recipe: include_str!("../../../datasets/civilcomments/recipe.toml"),
+        paper: Some(include_str!("../../../datasets/civilcomments/paper.toml")),
         files: &[],
     },
 ];

@@ -2,14 +2,13 @@
 
 use std::fmt::Write;
 
-use crate::DataError;
-use crate::manifest::{Attribute, Manifest, SplitName};
+use crate::manifest::{Manifest, SplitName};
 use crate::rows::Row;
+use crate::{DataError, groups};
 
 /// Nothing where all expected numbers are met, else both tables.
 pub(crate) fn compare(manifest: &Manifest, splits: &[Vec<Row>; 3]) -> Option<String> {
-    let names = group_names(manifest);
-    let attributes = manifest.attributes().len().max(1);
+    let names = groups::names(manifest);
     let mut lines = Vec::new();
     let mut differs = false;
     for (split, rows) in SplitName::ALL.into_iter().zip(splits) {
@@ -22,8 +21,10 @@ pub(crate) fn compare(manifest: &Manifest, splits: &[Vec<Row>; 3]) -> Option<Str
         let Some(expected) = &rule.groups else { continue };
         let mut found = vec![0; names.len()];
         for row in rows {
-            if let Some(count) = found.get_mut(row.label as usize * attributes + row.attribute as usize) {
-                *count += 1;
+            for place in groups::places(manifest, row) {
+                if let Some(count) = found.get_mut(place) {
+                    *count += 1;
+                }
             }
         }
         for ((name, expected), found) in names.iter().zip(expected).zip(found) {
@@ -40,19 +41,6 @@ pub(crate) fn compare(manifest: &Manifest, splits: &[Vec<Row>; 3]) -> Option<Str
         }
         text
     })
-}
-
-/// Classes with attributes, in the order of the groups.
-fn group_names(manifest: &Manifest) -> Vec<String> {
-    let attributes = match &manifest.layout.attribute {
-        Attribute::Column(labels) => labels.names.as_slice(),
-        Attribute::None | Attribute::Colour(_) => &[],
-    };
-    let of_class = |class: &String| match attributes {
-        [] => vec![class.clone()],
-        attributes => attributes.iter().map(|attribute| format!("{class} / {attribute}")).collect(),
-    };
-    manifest.classes().iter().flat_map(of_class).collect()
 }
 
 /// The error that says so.

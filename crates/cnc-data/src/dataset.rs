@@ -1,21 +1,23 @@
 //! An open dataset: three splits of labelled images, their groups, and batches of them.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 
 use crate::DataError;
+use crate::groups::{Group, Groups};
 use crate::hub::HubCache;
 use crate::image::Picture;
 use crate::image::decode::MAX_PIXELS;
-use crate::image::transform::{Normalisation, RandomView, Window};
-use crate::manifest::{Manifest, SplitName};
-use crate::pixels::{Pixels, Workspace};
-use crate::rows::SplitRows;
+use crate::manifest::{Content, Manifest, SplitName};
+use crate::pixels::Pixels;
+use crate::rows::{Rows, SplitRows};
+use crate::text::{TextRows, TextTokenizer, bucket};
+use crate::views::Views;
 
 /// How to open a dataset.
 #[derive(Debug, Clone)]
@@ -32,6 +34,13 @@ pub struct OpenOptions {
     pub skip_unreadable: bool,
     /// Width times height of the largest image that is read.
     pub max_pixels: u64,
+    /// Of texts, the tokenizer of the model: a folder with its `tokenizer.json` or `vocab.txt`, or one of these files.
+    /// Without one texts can be looked at, but there are no batches of them.
+    pub tokenizer: Option<PathBuf>,
+    /// Of texts, the most tokens of one, in place of the manifest's `max_length`.
+    pub max_length: Option<usize>,
+    /// Is told while texts are tokenised: how many are done, of how many.
+    pub progress: Option<fn(usize, usize)>,
 }
 
 impl Default for OpenOptions {
@@ -44,6 +53,9 @@ impl Default for OpenOptions {
             allow_count_mismatch: false,
             skip_unreadable: false,
             max_pixels: MAX_PIXELS,
+            tokenizer: None,
+            max_length: None,
+            progress: None,
         }
     }
 }
@@ -80,33 +92,20 @@ pub struct Skipped {
     pub problem: String,
 }
 
-/// The rows of one class with one value of the spurious attribute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Group {
-    /// `class / attribute`, or the class alone where there is no attribute.
-    pub name: String,
-    /// The class, as an index.
-    pub class: u32,
-    /// The attribute's value by name; empty where there is no attribute.
-    pub attribute: String,
-    /// The split's rows in this group, ascending. Possibly none: a group stays listed.
-    pub rows: Vec<u32>,
-}
-
 /// One of the three parts of a [`Dataset`].
 pub struct Split {
     name: SplitName,
     labels: Vec<u32>,
     attributes: Vec<u32>,
-    groups: Vec<Group>,
+    groups: Groups,
     counterfactuals: Option<usize>,
-    pixels: Pixels,
-    /// Height and width of what the network sees.
-    seen: (usize, usize),
-    random: RandomView,
-    flip: bool,
-    normalisation: Normalisation,
+    content: Held,
+}
+
+/// What the rows of a split hold.
+enum Held {
+    Images(Views),
+    Texts(TextRows),
 }
 
 impl fmt::Debug for Split {
@@ -167,50 +166,63 @@ impl Dataset {
     /// A file that is missing or damaged, a row with a bad cell or an image that does not decode, a split without
     /// rows, a class without rows: see [`DataError`].
     pub fn open(manifest: &Manifest, options: &OpenOptions) -> Result<Self, DataError> {
-        let mut rows = SplitRows::read(manifest, options)?;
-        let ([train, validation, test], skipped) = Pixels::open(manifest, &mut rows, options)?;
+        match &manifest.content {
+            Content::Images(transform) => {
+                Self::refuse_for_images(options)?;
+                let mut rows = SplitRows::read(manifest, options)?;
+                let (pixels, skipped) = Pixels::open(manifest, transform, &mut rows, options)?;
+                let [train, validation, test] = pixels.map(|pixels| Views::new(manifest, transform, pixels));
+                Ok(Self::new(manifest, rows, [train?, validation?, test?].map(Held::Images), skipped))
+            }
+            Content::Texts(rules) => {
+                let max_length = options.max_length.unwrap_or(rules.max_length);
+                let tokenizer = options.tokenizer.as_deref();
+                // First of all: reading half a million rows takes longer.
+                let tokenizer = tokenizer.map(|path| TextTokenizer::open(path, max_length)).transpose()?;
+                let mut rows = SplitRows::read(manifest, options)?;
+                let texts = TextRows::open(manifest, &mut rows, tokenizer.as_ref(), options)?;
+                Ok(Self::new(manifest, rows, texts.map(Held::Texts), Vec::new()))
+            }
+        }
+    }
+
+    fn refuse_for_images(options: &OpenOptions) -> Result<(), DataError> {
+        let given = [("tokenizer", options.tokenizer.is_some()), ("max_length", options.max_length.is_some())];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(DataError::Option { name, problem: "is of texts; this dataset holds images".to_string() })
+            }
+        }
+    }
+
+    fn new(manifest: &Manifest, rows: SplitRows, held: [Held; 3], skipped: Vec<Skipped>) -> Self {
+        let [train, validation, test] = held;
         let [train_rows, validation_rows, test_rows] = rows.splits;
-        Ok(Self {
+        Self {
             name: manifest.name().to_string(),
             classes: manifest.classes().to_vec(),
             attributes: manifest.attributes().to_vec(),
-            train: Arc::new(Split::new(manifest, SplitName::Train, &train_rows, train)?),
-            validation: Arc::new(Split::new(manifest, SplitName::Validation, &validation_rows, validation)?),
-            test: Arc::new(Split::new(manifest, SplitName::Test, &test_rows, test)?),
+            train: Arc::new(Split::new(manifest, SplitName::Train, &train_rows, train)),
+            validation: Arc::new(Split::new(manifest, SplitName::Validation, &validation_rows, validation)),
+            test: Arc::new(Split::new(manifest, SplitName::Test, &test_rows, test)),
             notes: rows.notes,
             skipped,
-        })
+        }
     }
 }
 
 impl Split {
-    fn new(manifest: &Manifest, name: SplitName, rows: &crate::rows::Rows, pixels: Pixels) -> Result<Self, DataError> {
-        let stored = pixels.size();
-        let seen = match manifest.transform.crop {
-            None => stored,
-            Some(crop) => {
-                let crop = crop as usize;
-                if crop > stored.0.min(stored.1) {
-                    let (height, width) = stored;
-                    let problem = format!("{crop} is larger than the images, which are {width} x {height}");
-                    return Err(manifest.error("transform.crop", problem));
-                }
-                (crop, crop)
-            }
-        };
+    fn new(manifest: &Manifest, name: SplitName, rows: &Rows, content: Held) -> Self {
         let (labels, attributes) = (rows.shown_labels(), rows.shown_attributes());
-        Ok(Self {
+        Self {
             name,
-            groups: groups(manifest, &labels, &attributes),
+            groups: Groups::new(manifest, &labels, &attributes, &rows.rows),
             labels,
             attributes,
             counterfactuals: rows.counterfactuals(),
-            pixels,
-            seen,
-            random: manifest.transform.random,
-            flip: manifest.transform.flip,
-            normalisation: Normalisation::new(&manifest.transform),
-        })
+            content,
+        }
     }
 
     /// Which of the three it is.
@@ -237,7 +249,8 @@ impl Split {
         &self.labels
     }
 
-    /// The spurious attribute of each row; empty where the manifest names no attribute.
+    /// The spurious attribute of each row; empty where the manifest names no attribute. Where it names several, 1 for a
+    /// row with any of them and else 0.
     ///
     /// For evaluation and for the methods that are told it; a method without group labels does not look here.
     #[must_use]
@@ -245,10 +258,18 @@ impl Split {
         &self.attributes
     }
 
-    /// Every class with every attribute, in that order, the ones without rows too.
+    /// The groups of evaluation: every class with every attribute, in that order, the ones without rows too. Where the
+    /// manifest names several attributes a row is in as many groups as it has attributes, or in none.
     #[must_use]
     pub fn groups(&self) -> &[Group] {
-        &self.groups
+        &self.groups.evaluation
+    }
+
+    /// The groups of training, for methods that are told them: every class with every value of [`Split::attributes`].
+    /// Each row is in exactly one.
+    #[must_use]
+    pub fn training_groups(&self) -> &[Group] {
+        self.groups.training.as_deref().unwrap_or(&self.groups.evaluation)
     }
 
     /// `Some(k)` where each k consecutive rows are one image in k colours.
@@ -257,141 +278,105 @@ impl Split {
         self.counterfactuals
     }
 
-    /// `(channels, height, width)` of one image as the network sees it.
+    /// `(channels, height, width)` of one image as the network sees it; texts have no such shape.
     #[must_use]
-    pub fn shape(&self) -> (usize, usize, usize) {
-        (3, self.seen.0, self.seen.1)
+    pub fn shape(&self) -> Option<(usize, usize, usize)> {
+        match &self.content {
+            Held::Images(views) => Some(views.shape()),
+            Held::Texts(_) => None,
+        }
     }
 
     /// Whether [`Augment::Random`] shows other views of a row than [`Augment::None`].
     #[must_use]
     pub fn augments(&self) -> bool {
-        let is_random = match self.random {
-            RandomView::None => false,
-            RandomView::Crop => self.pixels.size() != self.seen,
-            RandomView::ResizedCrop { .. } => true,
-        };
-        is_random || self.flip
+        match &self.content {
+            Held::Images(views) => views.augments(),
+            Held::Texts(_) => false,
+        }
     }
 
-    /// The images and labels of `rows`, in that order; a row may stand more than once.
+    /// The rows of an epoch as they are drawn, `size` at a time, from a shuffled order of them. Texts of about the same
+    /// length come into the same batch, and the batches in random order; images stay in the order given.
+    #[must_use]
+    pub fn epoch(&self, order: Vec<u32>, size: usize, seed: u64) -> Vec<u32> {
+        match &self.content {
+            Held::Images(_) => order,
+            Held::Texts(texts) => {
+                let length = |row| texts.length(row).unwrap_or(0);
+                bucket::epoch(order, size, length, &mut ChaCha8Rng::seed_from_u64(seed))
+            }
+        }
+    }
+
+    /// Some rows in batches of at most `most` for evaluation, as places in `rows`: images in their order, texts by length.
+    #[must_use]
+    pub fn evaluation_batches(&self, rows: &[u32], most: usize) -> Vec<Vec<usize>> {
+        match &self.content {
+            Held::Images(_) => (0..rows.len()).collect::<Vec<_>>().chunks(most.max(1)).map(<[usize]>::to_vec).collect(),
+            Held::Texts(texts) => {
+                let length = |place: usize| rows.get(place).and_then(|row| texts.length(*row)).unwrap_or(0);
+                bucket::evaluation(rows.len(), most, length)
+            }
+        }
+    }
+
+    /// The inputs and labels of `rows`, in that order; a row may stand more than once.
     ///
     /// # Errors
-    /// No rows, a row that the split does not have, or an image that does not decode.
+    /// No rows, a row that the split does not have, an image that does not decode, or texts that were opened without a
+    /// tokenizer.
     pub fn batch(&self, rows: &[u32], augment: Augment) -> Result<Batch, DataError> {
-        let (channels, height, width) = self.shape();
-        let size = channels * height * width;
         let label =
             |row: &u32| self.labels.get(*row as usize).copied().ok_or_else(|| self.batch_error(format!("row {row}")));
         let labels = rows.iter().map(label).collect::<Result<Vec<u32>, _>>()?;
         if rows.is_empty() {
             return Err(self.batch_error("no rows".to_string()));
         }
-        let views = self.views(rows.len(), augment);
-        let mut values = vec![0.0; rows.len() * size];
-        let places = values.par_chunks_mut(size).zip(rows).zip(&views);
-        let fill = |workspace: &mut Workspace, ((out, row), view): ((&mut [f32], &u32), &View)| {
-            self.fill(*row, *view, workspace, out)
-        };
-        // What is in memory is copied faster than it is handed to other threads.
-        let together = if matches!(self.pixels, Pixels::Kept { .. }) { rows.len() } else { 1 };
-        let filled: Vec<Result<(), DataError>> = places.with_min_len(together).map_init(Workspace::new, fill).collect();
-        filled.into_iter().collect::<Result<(), _>>()?;
-        Ok(Batch {
-            inputs: Inputs::Images(Tensor::from_vec(values, (rows.len(), channels, height, width), &Device::Cpu)?),
-            labels: Tensor::from_vec(labels, rows.len(), &Device::Cpu)?,
-            indices: rows.to_vec(),
-        })
-    }
-
-    /// One view for each row of a batch, drawn in their order: the views do not depend on threads.
-    fn views(&self, count: usize, augment: Augment) -> Vec<View> {
-        let stored = self.pixels.size();
-        let centre = View { part: Part::Window(Window::centre(stored, self.seen)), mirrored: false };
-        let Augment::Random { seed } = augment else { return vec![centre; count] };
-        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-        let draw = |_| View {
-            part: match self.random {
-                RandomView::None => centre.part,
-                RandomView::Crop => Part::Window(Window::random(stored, self.seen, rng)),
-                RandomView::ResizedCrop { scale, ratio } => Part::Resized { scale, ratio, seed: rng.random() },
-            },
-            mirrored: self.flip && rng.random(),
-        };
-        (0..count).map(draw).collect()
-    }
-
-    /// Writes a view of a row's image, `(3, height, width)`.
-    fn fill(&self, row: u32, view: View, workspace: &mut Workspace, out: &mut [f32]) -> Result<(), DataError> {
-        let missing = || self.batch_error(format!("row {row}"));
-        match view.part {
-            Part::Window(window) => {
-                let pixels = self.pixels.prepared(row as usize, workspace)?.ok_or_else(missing)?;
-                self.normalisation.write(&pixels, self.pixels.size().1, window, view.mirrored, out);
+        let inputs = match &self.content {
+            Held::Images(views) => {
+                let images = views.batch(rows, augment)?;
+                Inputs::Images(images.ok_or_else(|| self.batch_error("images that are not there".to_string()))?)
             }
-            Part::Resized { scale, ratio, seed } => {
-                let (height, width) = self.seen;
-                let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-                let draw = |size| Window::random_resized(size, scale, ratio, rng);
-                let pixels = self.pixels.resized(row as usize, width as u32, workspace, draw)?.ok_or_else(missing)?;
-                let window = Window { top: 0, left: 0, height, width };
-                self.normalisation.write(&pixels, width, window, view.mirrored, out);
-            }
-        }
-        Ok(())
+            Held::Texts(texts) => texts.batch(rows)?.ok_or_else(|| {
+                let problem = "is needed to make batches of texts: the folder of a model, with its tokenizer.json or \
+                               vocab.txt";
+                DataError::Option { name: "tokenizer", problem: problem.to_string() }
+            })?,
+        };
+        Ok(Batch { inputs, labels: Tensor::from_vec(labels, rows.len(), &Device::Cpu)?, indices: rows.to_vec() })
     }
 
     /// The image of a row as the network sees it in evaluation, before it is normalised: for reports.
     ///
     /// # Errors
-    /// A row that the split does not have, or an image that does not decode.
+    /// A row that the split does not have, one that is a text, or an image that does not decode.
     pub fn picture(&self, row: u32) -> Result<Picture, DataError> {
-        let stored = self.pixels.size();
-        let image = self.pixels.prepared(row as usize, &mut Workspace::new())?;
-        let image = image.ok_or_else(|| self.batch_error(format!("row {row}")))?;
-        let Window { top, left, height, width } = Window::centre(stored, self.seen);
-        let lines = image.chunks_exact(3 * stored.1).skip(top).take(height);
-        let seen = lines.filter_map(|line| line.get(3 * left..3 * (left + width)));
-        Ok(Picture { width: width as u32, height: height as u32, pixels: seen.flatten().copied().collect() })
+        let Held::Images(views) = &self.content else {
+            return Err(self.batch_error(format!("picture of row {row}, a text,")));
+        };
+        views.picture(row)?.ok_or_else(|| self.batch_error(format!("row {row}")))
+    }
+
+    /// The whole text of a row, where the rows are texts.
+    #[must_use]
+    pub fn text(&self, row: u32) -> Option<&str> {
+        match &self.content {
+            Held::Images(_) => None,
+            Held::Texts(texts) => texts.text(row),
+        }
+    }
+
+    /// Number of tokens of a row's text, where there are tokens.
+    #[must_use]
+    pub fn tokens(&self, row: u32) -> Option<usize> {
+        match &self.content {
+            Held::Images(_) => None,
+            Held::Texts(texts) => texts.length(row),
+        }
     }
 
     fn batch_error(&self, problem: String) -> DataError {
         DataError::Batch { split: self.name.as_str(), len: self.len(), problem }
     }
-}
-
-/// What a batch shows of a row's image.
-#[derive(Debug, Clone, Copy)]
-struct View {
-    part: Part,
-    mirrored: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Part {
-    /// Of the prepared image.
-    Window(Window),
-    /// Of the decoded image, whose size is known when it is decoded.
-    Resized { scale: [f64; 2], ratio: [f64; 2], seed: u64 },
-}
-
-/// All classes with all attributes; with no attribute, the classes.
-fn groups(manifest: &Manifest, labels: &[u32], attributes: &[u32]) -> Vec<Group> {
-    let names = manifest.attributes();
-    let mut groups: Vec<Group> = Vec::new();
-    for (class, class_name) in (0..).zip(manifest.classes()) {
-        let group = |name, attribute| Group { name, class, attribute, rows: Vec::new() };
-        if names.is_empty() {
-            groups.push(group(class_name.clone(), String::new()));
-        }
-        groups.extend(names.iter().map(|attribute| group(format!("{class_name} / {attribute}"), attribute.clone())));
-    }
-    let per_class = names.len().max(1);
-    for (row, label) in (0..).zip(labels) {
-        let attribute = attributes.get(row as usize).map_or(0, |attribute| *attribute as usize);
-        if let Some(group) = groups.get_mut(*label as usize * per_class + attribute) {
-            group.rows.push(row);
-        }
-    }
-    groups
 }

@@ -53,6 +53,14 @@ pub enum DataError {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A value of [`OpenOptions`](crate::OpenOptions) that does not fit the dataset or its model.
+    #[error("{name}: {problem}")]
+    Option {
+        /// The option.
+        name: &'static str,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
     /// A row with a bad cell. Rows count from 0, as pandas and pyarrow count them.
     #[error("{file}: row {row}: column `{column}`: {problem}")]
     Row {

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod atomic;
 pub mod builtin;
 pub mod colour;
 mod counts;
 mod dataset;
 mod error;
+mod groups;
 mod hub;
 pub mod image;
 mod images;
@@ -15,11 +17,15 @@ pub mod patterns;
 mod pixels;
 mod rows;
 mod seeded;
+mod shares;
 pub mod strict_toml;
 pub mod table;
+mod text;
+mod views;
 
-pub use dataset::{Augment, Batch, Dataset, Group, Inputs, OpenOptions, Skipped, Split};
+pub use dataset::{Augment, Batch, Dataset, Inputs, OpenOptions, Skipped, Split};
 pub use error::DataError;
+pub use groups::Group;
 pub use hub::{Fetched, HubCache, HubRepository, NotCached, RepositoryKind, hub_home};
 pub use loader::{Draw, Prefetch, prefetch};
 pub use manifest::{HubFile, Manifest, SplitName};

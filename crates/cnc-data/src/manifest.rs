@@ -2,7 +2,7 @@
 //!
 //! ```toml
 //! name = "cmnist"                # names the run folder
-//! kind = "image"
+//! kind = "image"                 # or "text"
 //! seed = 0                       # of splits by fraction and of colours; the run's own where left out
 //!
 //! [source]                       # left out: the files lie beside the manifest
@@ -12,15 +12,24 @@
 //! [input]
 //! column = "image"               # of parquet: the images; of CSV and lists: their file names ...
 //! folder = "images"              # ... in this folder; left out: beside the manifest
+//! # of texts: column = "comment_text"; max_length = 300   tokens, [CLS] and [SEP] among them; 256 where left out
 //!
 //! [class]
 //! column = "label"
 //! names = ["even", "odd"]
 //! values = [[0, 2, 4, 6, 8], [1, 3, 5, 7, 9]]   # left out: 0, 1, ... or the names themselves
+//! # or threshold = 0.5           # of two classes: the column holds shares in [0, 1], those from here on are the second
 //!
 //! [attribute]                    # the spurious attribute, if a column holds it ...
 //! column = "place"
 //! names = ["land", "water"]
+//!
+//! [attributes]                   # ... or several, of which a row may have any number: a column of shares each ...
+//! columns = ["male", "female"]
+//! names = ["men", "women"]       # left out: the columns
+//! threshold = 0.5                # a row has those with so much of it, or of each its own: [0.5, 0.6]; an empty cell: not
+//! none = "no gender"             # training groups must not overlap: each class without any of them ...
+//! any = "gender"                 # ... and with any; evaluation groups are each class with each of them, and overlap
 //!
 //! [colour]                       # ... or if it is made: see `colour`
 //! names = ["red", "blue"]
@@ -40,7 +49,7 @@
 //! file = "partition.txt"
 //! columns = ["image_id", "partition"]   # their names, where the file has no header
 //!
-//! [transform]
+//! [transform]                    # of images
 //! square = true                  # first the centre square of the shorter side; left out: false
 //! resize = 40                    # to 40x40; left out: as it is
 //! crop = 32                      # after that, in the centre; left out: none
@@ -58,8 +67,8 @@
 //! splits = { column = "split", files = ["metadata.csv"], train = { values = [0] }, ... }
 //! ```
 //!
-//! Files may be patterns, see [`crate::patterns`]. Names that end in `.parquet` are parquet, all others text: see
-//! [`crate::table::text`].
+//! Files may be patterns, see [`crate::patterns`]. Names that end in `.parquet` are parquet, those in `.jsonl` or `.ndjson`
+//! JSON Lines, see [`crate::table::jsonl`], all others text: see [`crate::table::text`].
 
 mod check;
 mod files;
@@ -90,7 +99,20 @@ pub struct Manifest {
     pub(crate) layout: Layout,
     /// What is in the folder of the authors' files, as far as the manifest knows one.
     archive: Option<Layout>,
-    pub(crate) transform: Transform,
+    pub(crate) content: Content,
+}
+
+/// What the rows hold, and what is done with it.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    Images(Transform),
+    Texts(TextRules),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TextRules {
+    /// Tokens of the longest text, those that the tokenizer adds among them.
+    pub(crate) max_length: usize,
 }
 
 /// What files there are and what their columns mean.
@@ -139,20 +161,48 @@ pub(crate) enum Source {
 }
 
 /// A column whose cells have names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Labels {
     pub(crate) column: String,
     pub(crate) names: Vec<String>,
-    pub(crate) values: BTreeMap<Cell, u32>,
-    /// Whether the manifest lists the values; else 0, 1, ... and the names are accepted.
-    pub(crate) listed: bool,
+    pub(crate) rule: Rule,
+}
+
+/// Which cell has which name.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Rule {
+    Values {
+        values: BTreeMap<Cell, u32>,
+        /// Whether the manifest lists the values; else 0, 1, ... and the names are accepted.
+        listed: bool,
+    },
+    /// Shares in [0, 1]: the second of two names from here on.
+    Threshold(f64),
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Attribute {
     None,
     Column(Labels),
+    Several(Several),
     Colour(Colouring),
+}
+
+/// Attributes of which a row may have any number.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Several {
+    pub(crate) columns: Vec<Share>,
+    /// What a row without any of them is called, and one with any.
+    pub(crate) summary: [String; 2],
+}
+
+/// A column of shares in [0, 1].
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Share {
+    pub(crate) column: String,
+    pub(crate) name: String,
+    /// A row has the attribute from here on.
+    pub(crate) threshold: f64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -293,12 +343,14 @@ impl Manifest {
         &self.layout.class.names
     }
 
-    /// The names of the spurious attribute's values, by index. None where the manifest names no attribute.
+    /// The names of the spurious attribute's values, by index. None where the manifest names no attribute; where it names
+    /// several, what a row without any of them is called and one with any.
     #[must_use]
     pub fn attributes(&self) -> &[String] {
         match &self.layout.attribute {
             Attribute::None => &[],
             Attribute::Column(labels) => &labels.names,
+            Attribute::Several(several) => &several.summary,
             Attribute::Colour(colouring) => &colouring.names,
         }
     }
@@ -325,6 +377,12 @@ impl Manifest {
     #[must_use]
     pub fn expected_rows(&self, split: SplitName) -> Option<usize> {
         self.layout.splits.rule(split).rows
+    }
+
+    /// Whether the rows hold texts, for which a tokenizer is needed, and not images.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        matches!(self.content, Content::Texts(_))
     }
 
     /// The number of rows that each class with each attribute is meant to have in a split, if the manifest says it.

@@ -4,14 +4,14 @@
 //! order would unpack a page for each. So the pages are unpacked once, in order and a few at a time, into a file that
 //! knows where every image is. The images stay encoded as they are. The file has its name when it is complete.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use crate::seeded::fnv1a;
 use crate::table::parquet::ParquetFile;
-use crate::{DataError, HubCache};
+use crate::{DataError, HubCache, atomic};
 
 /// First and last bytes of a pack.
 const MAGIC: &[u8; 16] = b"cnc image pack 1";
@@ -19,8 +19,6 @@ const MAGIC: &[u8; 16] = b"cnc image pack 1";
 const TRAILER: u64 = 8 + MAGIC.len() as u64;
 /// The folder of the packs in the cache.
 const FOLDER: &str = ".cnc-images";
-/// Bytes written at a time.
-const BUFFER: usize = 1 << 20;
 
 /// An open pack: where its images are.
 pub(crate) struct Pack {
@@ -104,48 +102,30 @@ fn name(file: &ParquetFile, column: &str) -> Result<String, DataError> {
 }
 
 fn make(file: &ParquetFile, column: &str, path: &Path) -> Result<(), DataError> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let temporary = path.with_extension(format!("{}.incomplete", std::process::id()));
     let io = |source: std::io::Error| DataError::File {
-        file: temporary.display().to_string(),
+        file: path.display().to_string(),
         problem: format!(
             "the images of {} cannot be unpacked into the cache ({source}); HF_HOME names another place for it",
             file.name()
         ),
     };
-    fs::create_dir_all(folder).map_err(io)?;
-    let written = write(file, column, &temporary, &io);
-    let published = written.and_then(|()| fs::rename(&temporary, path).map_err(io));
-    if published.is_err() {
-        // What is left of it is of no use; the error is the one of writing.
-        let _ = fs::remove_file(&temporary);
-    }
-    published
-}
-
-fn write(
-    file: &ParquetFile,
-    column: &str,
-    path: &Path,
-    io: &impl Fn(std::io::Error) -> DataError,
-) -> Result<(), DataError> {
-    let mut out = BufWriter::with_capacity(BUFFER, File::create(path).map_err(io)?);
-    out.write_all(MAGIC).map_err(io)?;
-    let mut offsets = vec![MAGIC.len() as u64];
-    let mut end = MAGIC.len() as u64;
-    for rows in file.images(column)? {
-        let rows = rows?;
-        for i in 0..rows.len() {
-            let bytes = rows.bytes_or_null(i);
-            out.write_all(bytes).map_err(io)?;
-            end += bytes.len() as u64;
-            offsets.push(end);
+    atomic::write(path, &io, |out| {
+        out.write_all(MAGIC).map_err(io)?;
+        let mut offsets = vec![MAGIC.len() as u64];
+        let mut end = MAGIC.len() as u64;
+        for rows in file.images(column)? {
+            let rows = rows?;
+            for i in 0..rows.len() {
+                let bytes = rows.bytes_or_null(i);
+                out.write_all(bytes).map_err(io)?;
+                end += bytes.len() as u64;
+                offsets.push(end);
+            }
         }
-    }
-    for offset in &offsets {
-        out.write_all(&offset.to_le_bytes()).map_err(io)?;
-    }
-    out.write_all(&(offsets.len() as u64 - 1).to_le_bytes()).map_err(io)?;
-    out.write_all(MAGIC).map_err(io)?;
-    out.flush().map_err(io)
+        for offset in &offsets {
+            out.write_all(&offset.to_le_bytes()).map_err(io)?;
+        }
+        out.write_all(&(offsets.len() as u64 - 1).to_le_bytes()).map_err(io)?;
+        out.write_all(MAGIC).map_err(io)
+    })
 }

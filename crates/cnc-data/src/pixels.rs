@@ -53,10 +53,11 @@ impl Pixels {
     /// The images of the three splits. Rows that cannot be read are an error, or are taken out of `rows` and listed.
     pub(crate) fn open(
         manifest: &Manifest,
+        transform: &Transform,
         rows: &mut SplitRows,
         options: &OpenOptions,
     ) -> Result<([Self; 3], Vec<Skipped>), DataError> {
-        open::Opener { manifest, options }.open(rows)
+        open::Opener { manifest, transform, options }.open(rows)
     }
 
     /// Height and width of what the crop is taken of.

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use rand::seq::SliceRandom;
 
 use crate::colour::{self, HeldOut};
-use crate::manifest::{Attribute, Labels, Manifest, Origin, SplitName};
+use crate::manifest::{Attribute, Labels, Manifest, Origin, Rule, SplitName};
 use crate::seeded::generator;
 use crate::table::Cell;
 use crate::table::source::Table;
-use crate::{DataError, HubCache, OpenOptions, counts};
+use crate::{DataError, HubCache, OpenOptions, counts, shares};
 
 /// One row of one file.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +18,10 @@ pub(crate) struct Row {
     pub(crate) file: usize,
     pub(crate) row: usize,
     pub(crate) label: u32,
-    /// 0 where there is no attribute.
+    /// 0 where there is no attribute. Where there are several: 1 with any of them, else 0.
     pub(crate) attribute: u32,
+    /// Where there are several attributes, a bit for each that the row has.
+    pub(crate) several: u32,
 }
 
 /// The rows of one split, before an image is shown in several colours.
@@ -94,7 +96,14 @@ impl SplitRows {
         if options.limit == Some(0) {
             return Err(manifest.error("limit", "0 leaves no row: at least 1 is needed".to_string()));
         }
-        let mut reader = Reader { manifest, hub: &options.hub, files: Vec::new(), cells_seen: BTreeSet::new() };
+        let mut reader = Reader {
+            manifest,
+            hub: &options.hub,
+            files: Vec::new(),
+            cells_seen: BTreeSet::new(),
+            classes_seen: BTreeSet::new(),
+            unannotated: 0,
+        };
         let mut splits = [Vec::new(), Vec::new(), Vec::new()];
         reader.by_column(&mut splits)?;
         for (split, rows) in SplitName::ALL.into_iter().zip(&mut splits) {
@@ -112,6 +121,12 @@ impl SplitRows {
         }
         reader.check_classes()?;
         let mut notes = Vec::new();
+        if reader.unannotated > 0 {
+            notes.push(format!(
+                "{} rows have an empty cell for an attribute: not annotated, and taken as not having it",
+                reader.unannotated
+            ));
+        }
         if let Some(tables) = counts::compare(manifest, &splits) {
             if !options.allow_count_mismatch {
                 return Err(counts::mismatch(manifest, tables));
@@ -136,8 +151,12 @@ struct Reader<'a> {
     manifest: &'a Manifest,
     hub: &'a HubCache,
     files: Vec<Table>,
-    /// Every cell of the class column.
+    /// Every cell of the class column, where its cells have names one by one.
     cells_seen: BTreeSet<Cell>,
+    /// Every class that a row has.
+    classes_seen: BTreeSet<u32>,
+    /// Rows with an empty cell for an attribute.
+    unannotated: usize,
 }
 
 impl Reader<'_> {
@@ -149,31 +168,71 @@ impl Reader<'_> {
 
     /// The rows of one table, in order.
     fn rows(&mut self, table: Table) -> Result<Vec<Row>, DataError> {
-        let cells = table.cells(&self.manifest.layout.class.column)?;
-        let mut labels = Vec::with_capacity(cells.len());
-        for (row, cell) in cells.into_iter().enumerate() {
-            labels.push(match index(&self.manifest.layout.class, &cell) {
-                Some(label) => label,
-                None if cell == Cell::Integer(-1) => HIDDEN,
-                None => return Err(unknown(&table, &self.manifest.layout.class, row, &cell, "class.values")),
-            });
-            let other = cell.other_form().filter(|_| !self.manifest.layout.class.values.contains_key(&cell));
-            self.cells_seen.insert(other.unwrap_or(cell));
-        }
-        let attributes = match &self.manifest.layout.attribute {
-            Attribute::Column(attribute) => {
-                let cells = table.cells(&attribute.column)?.into_iter().enumerate();
-                let known = |(row, cell): (usize, Cell)| {
-                    index(attribute, &cell).ok_or_else(|| unknown(&table, attribute, row, &cell, "attribute.values"))
-                };
-                cells.map(known).collect::<Result<Vec<u32>, _>>()?
-            }
-            Attribute::None | Attribute::Colour(_) => vec![0; labels.len()],
-        };
+        let labels = self.labels(&table)?;
+        let (attributes, several) = self.attributes(&table, labels.len())?;
         let file = self.files.len();
         self.files.push(table);
-        let rows = labels.into_iter().zip(attributes).enumerate();
-        Ok(rows.map(|(row, (label, attribute))| Row { file, row, label, attribute }).collect())
+        let rows = labels.into_iter().zip(attributes).zip(several).enumerate();
+        Ok(rows.map(|(row, ((label, attribute), several))| Row { file, row, label, attribute, several }).collect())
+    }
+
+    fn labels(&mut self, table: &Table) -> Result<Vec<u32>, DataError> {
+        let class = &self.manifest.layout.class;
+        let values = match &class.rule {
+            Rule::Values { values, .. } => values,
+            Rule::Threshold(threshold) => {
+                let labels: Vec<u32> = shares::all_reach(table, &class.column, *threshold)?;
+                self.classes_seen.extend(&labels);
+                return Ok(labels);
+            }
+        };
+        let cells = table.cells(&class.column)?;
+        let mut labels = Vec::with_capacity(cells.len());
+        for (row, cell) in cells.into_iter().enumerate() {
+            labels.push(match index(class, &cell) {
+                Some(label) => label,
+                None if cell == Cell::Integer(-1) => HIDDEN,
+                None => return Err(unknown(table, class, row, &cell, "class.values")),
+            });
+            let other = cell.other_form().filter(|_| !values.contains_key(&cell));
+            self.cells_seen.insert(other.unwrap_or(cell));
+        }
+        self.classes_seen.extend(&labels);
+        Ok(labels)
+    }
+
+    /// For each row the attribute, and the bits of those of which it may have several.
+    fn attributes(&mut self, table: &Table, rows: usize) -> Result<(Vec<u32>, Vec<u32>), DataError> {
+        let mut several = vec![0; rows];
+        let attributes = match &self.manifest.layout.attribute {
+            Attribute::None | Attribute::Colour(_) => vec![0; rows],
+            Attribute::Column(attribute) => match &attribute.rule {
+                Rule::Threshold(threshold) => {
+                    let reach = shares::reach(table, &attribute.column, *threshold)?;
+                    self.unannotated += reach.iter().filter(|reach| reach.is_none()).count();
+                    reach.into_iter().map(|reach| u32::from(reach == Some(true))).collect()
+                }
+                Rule::Values { .. } => {
+                    let known = |(row, cell): (usize, Cell)| {
+                        index(attribute, &cell).ok_or_else(|| unknown(table, attribute, row, &cell, "attribute.values"))
+                    };
+                    table.cells(&attribute.column)?.into_iter().enumerate().map(known).collect::<Result<_, _>>()?
+                }
+            },
+            Attribute::Several(attributes) => {
+                let mut is_annotated = vec![true; rows];
+                for (bit, share) in attributes.columns.iter().enumerate() {
+                    let reach = shares::reach(table, &share.column, share.threshold)?;
+                    for ((reach, bits), annotated) in reach.into_iter().zip(&mut several).zip(&mut is_annotated) {
+                        *bits |= u32::from(reach == Some(true)) << bit;
+                        *annotated &= reach.is_some();
+                    }
+                }
+                self.unannotated += is_annotated.iter().filter(|annotated| !**annotated).count();
+                several.iter().map(|bits| u32::from(*bits != 0)).collect()
+            }
+        };
+        Ok((attributes, several))
     }
 
     /// Deals the rows of the files that hold several splits.
@@ -238,8 +297,15 @@ impl Reader<'_> {
     }
 
     fn check_classes(&self) -> Result<(), DataError> {
-        let Labels { column, names, values, listed } = &self.manifest.layout.class;
+        let Labels { column, names, rule } = &self.manifest.layout.class;
         for (class, name) in (0..).zip(names) {
+            let Rule::Values { values, listed } = rule else {
+                if !self.classes_seen.contains(&class) {
+                    let problem = format!("no row is of class {name:?} by its `{column}`");
+                    return Err(self.manifest.error("class.threshold", problem));
+                }
+                continue;
+            };
             let of_class = || values.iter().filter(|(_, index)| **index == class).map(|(cell, _)| cell);
             let missing = match listed {
                 true => of_class().find(|cell| !self.cells_seen.contains(*cell)).map(Cell::to_string),
@@ -257,13 +323,17 @@ impl Reader<'_> {
 }
 
 fn index(labels: &Labels, cell: &Cell) -> Option<u32> {
-    labels.values.get(cell).or_else(|| labels.values.get(&cell.other_form()?)).copied()
+    let Rule::Values { values, .. } = &labels.rule else { return None };
+    values.get(cell).or_else(|| values.get(&cell.other_form()?)).copied()
 }
 
 fn unknown(table: &Table, labels: &Labels, row: usize, cell: &Cell, key: &str) -> DataError {
-    let mut known: Vec<String> = labels.values.keys().take(20).map(Cell::to_string).collect();
-    if labels.values.len() > known.len() {
-        known.push("...".to_string());
+    let mut known = match &labels.rule {
+        Rule::Values { values, .. } => values.keys().take(21).map(Cell::to_string).collect(),
+        Rule::Threshold(_) => Vec::new(),
+    };
+    if known.len() > 20 {
+        known[20] = "...".to_string();
     }
     let problem = format!("{cell} is none of the manifest's {key}: {}", known.join(", "));
     table.row_error(row, &labels.column, problem)
@@ -296,7 +366,7 @@ fn take_fractions(manifest: &Manifest, seed: u64, splits: &mut [Vec<Row>; 3]) {
 fn with_attribute(manifest: &Manifest, seed: u64, split: SplitName, mut rows: Vec<Row>) -> Rows {
     let colouring = match &manifest.layout.attribute {
         Attribute::None => return Rows { rows, shown: Shown::Once, has_attribute: false },
-        Attribute::Column(_) => return Rows { rows, shown: Shown::Once, has_attribute: true },
+        Attribute::Column(_) | Attribute::Several(_) => return Rows { rows, shown: Shown::Once, has_attribute: true },
         Attribute::Colour(colouring) => colouring,
     };
     let count = colouring.rgb.len() as u32;

@@ -1,6 +1,8 @@
 //! Where a run's data are, and what of them is accepted: on the command line and in `config.toml`.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -30,6 +32,14 @@ pub struct DataSettings {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_pixels: Option<u64>,
+    /// Of texts: the tokenizer, a folder with tokenizer.json or vocab.txt, or one of these files [default: the model's]
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
+    /// Of texts: most tokens of one [default: the manifest's]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<usize>,
 }
 
 impl DataSettings {
@@ -41,16 +51,18 @@ impl DataSettings {
             allow_count_mismatch: self.allow_count_mismatch || other.allow_count_mismatch,
             skip_unreadable: self.skip_unreadable || other.skip_unreadable,
             max_pixels: self.max_pixels.or(other.max_pixels),
+            tokenizer: self.tokenizer.or(other.tokenizer),
+            max_length: self.max_length.or(other.max_length),
         }
     }
 
-    /// The settings with a folder that is the same from everywhere.
+    /// The settings with paths that are the same from everywhere.
     ///
     /// # Errors
     /// When the current folder is gone.
     pub fn absolute(mut self) -> Result<Self> {
-        if let Some(folder) = &mut self.folder {
-            *folder = std::path::absolute(&*folder).context("the current folder cannot be found")?;
+        for path in [&mut self.folder, &mut self.tokenizer].into_iter().flatten() {
+            *path = std::path::absolute(&*path).context("the current folder cannot be found")?;
         }
         Ok(self)
     }
@@ -75,6 +87,9 @@ impl DataSettings {
             seed,
             allow_count_mismatch: self.allow_count_mismatch,
             skip_unreadable: self.skip_unreadable,
+            tokenizer: self.tokenizer.clone(),
+            max_length: self.max_length,
+            progress: Some(tokenised),
             ..OpenOptions::default()
         };
         options.max_pixels = self.max_pixels.unwrap_or(options.max_pixels);
@@ -92,5 +107,26 @@ impl DataSettings {
             }
         }
         Ok(dataset)
+    }
+}
+
+/// Say how many texts are tokenised: in one line on a terminal, at every tenth elsewhere.
+fn tokenised(done: usize, total: usize) {
+    /// Fewer take less than a second.
+    const FEW: usize = 20_000;
+    static TENTH: AtomicUsize = AtomicUsize::new(0);
+    if total < FEW {
+        return;
+    }
+    let is_terminal = std::io::stderr().is_terminal();
+    if is_terminal {
+        eprint!("\rtokenising: {done} of {total} texts");
+    }
+    let tenth = 10 * done / total;
+    if TENTH.swap(tenth, Ordering::Relaxed) != tenth && !is_terminal {
+        eprintln!("tokenising: {done} of {total} texts");
+    }
+    if is_terminal && done == total {
+        eprintln!();
     }
 }

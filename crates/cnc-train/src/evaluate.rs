@@ -66,31 +66,57 @@ pub fn predict_rows(
     view: View,
     device: &Device,
 ) -> Result<Predictions> {
-    let (_, height, width) = split.shape();
-    let batch = (PIXELS / (height * width).max(1)).clamp(1, BATCH);
-    let draws: Vec<Draw<()>> = rows
-        .chunks(batch)
-        .enumerate()
-        .map(|(index, rows)| {
+    let most = split.shape().map_or(BATCH, |(_, height, width)| (PIXELS / (height * width).max(1)).clamp(1, BATCH));
+    let places = split.evaluation_batches(rows, most);
+    let draws: Vec<Draw<Vec<usize>>> = (0..)
+        .zip(places)
+        .map(|(index, places): (u64, Vec<usize>)| {
             let augment = match view {
                 View::Centre => Augment::None,
-                View::Random(seeds) => Augment::Random { seed: seeds.at(index as u64).value() },
+                View::Random(seeds) => Augment::Random { seed: seeds.at(index).value() },
             };
-            Draw { rows: rows.to_vec(), augment, tag: () }
+            let rows = places.iter().filter_map(|place| rows.get(*place)).copied().collect();
+            Draw { rows, augment, tag: places }
         })
         .collect();
-    let mut out = Predictions { dim: model.dim(), batch, ..Predictions::default() };
+    let dim = model.dim();
+    let mut out = Predictions {
+        classes: vec![0; rows.len()],
+        confidences: vec![0.0; rows.len()],
+        representations: vec![0.0; rows.len() * dim],
+        dim,
+        batch: most,
+    };
     for item in prefetch(Arc::clone(split), draws.into_iter(), AHEAD) {
-        let (batch, ()) = item?;
+        let (batch, places) = item?;
         let inputs = to_model(batch.inputs, device)?;
         let representation = no_grad(|| model.encode(&inputs, Mode::Eval))?.detach();
-        out.answer(model, &representation)?;
-        out.representations.extend(representation.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?);
+        let mut answers = Predictions { dim, ..Predictions::default() };
+        answers.answer(model, &representation)?;
+        answers.representations = representation.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        out.put(&places, &answers);
     }
     Ok(out)
 }
 
 impl Predictions {
+    /// Put the answers on some rows into their places.
+    fn put(&mut self, places: &[usize], answers: &Self) {
+        for (index, place) in places.iter().enumerate() {
+            if let (Some(slot), Some(class)) = (self.classes.get_mut(*place), answers.classes.get(index)) {
+                *slot = *class;
+            }
+            if let (Some(slot), Some(confidence)) = (self.confidences.get_mut(*place), answers.confidences.get(index)) {
+                *slot = *confidence;
+            }
+            let range = |place: usize| place * self.dim..(place + 1) * self.dim;
+            let (to, from) = (range(*place), range(index));
+            if let (Some(slot), Some(values)) = (self.representations.get_mut(to), answers.representations.get(from)) {
+                slot.copy_from_slice(values);
+            }
+        }
+    }
+
     /// Add what the model's classifier says of representations `(batch, dim)`.
     fn answer(&mut self, model: &dyn Model, representations: &Tensor) -> Result<()> {
         let logits = no_grad(|| model.classify(representations, Mode::Eval))?.detach().to_dtype(DType::F32)?;

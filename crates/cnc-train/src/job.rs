@@ -10,16 +10,15 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow};
 use candle_core::{Device, Tensor};
 use cnc_data::Dataset;
-use cnc_models::Model;
-use cnc_models::weights::Head;
 use cnc_nn::files::write_atomically;
 
 use crate::error::shown;
 use crate::methods::{Method, MethodInfo};
-use crate::recipe::of_method;
+use crate::network::Network;
+use crate::recipe::of_method_and_model;
 use crate::report::{RunRecord, render};
 use crate::results::Results;
-use crate::run::{Run, TrainedStage, prepare};
+use crate::run::{Run, TrainedStage};
 use crate::run_folder::{PREDICTIONS, RunConfig, RunFolder};
 use crate::seeds::Seeds;
 use crate::story::{StageView, Story, TrainingView};
@@ -32,18 +31,19 @@ pub struct Job {
     /// What is known of its method.
     pub info: &'static MethodInfo,
     method: Box<dyn Method>,
-    checkpoint_activations: bool,
+    network: Network,
 }
 
 impl Job {
     /// A run with these settings.
     ///
     /// # Errors
-    /// When a setting of the method cannot be trained with.
+    /// When a setting of the method cannot be trained with, or the model cannot be built.
     pub fn new(config: RunConfig, info: &'static MethodInfo) -> Result<Self> {
-        let (settings, checkpoint_activations) = of_method(&config.settings);
-        let method = (info.build)(&settings)?;
-        Ok(Self { config, info, method, checkpoint_activations })
+        let (of_method, of_model) = of_method_and_model(&config.settings);
+        let method = (info.build)(&of_method)?;
+        let network = Network::new(&config.model, config.init.as_deref(), &of_model)?;
+        Ok(Self { config, info, method, network })
     }
 
     /// Say on stderr what of the weights that the run starts from is left out.
@@ -51,16 +51,8 @@ impl Job {
     /// # Errors
     /// When the model cannot start as the settings say: before the run has a folder.
     pub fn check_model(&self, dataset: &Dataset, device: &Device) -> Result<()> {
-        let Self { config, checkpoint_activations, .. } = self;
-        if config.init.is_none() && !checkpoint_activations {
-            return Ok(());
-        }
-        let mut model = cnc_models::build(&config.model, dataset.classes.len(), config.seed, device)?;
-        if let Head::LeftOut { classes } = prepare(&mut *model, config.init.as_deref(), *checkpoint_activations)? {
-            let (head, here) = (model.classifier(), dataset.classes.len());
-            eprintln!(
-                "note: their classifier `{head}` is for {classes} classes and left out; that for the {here} here is drawn from the seed"
-            );
+        for note in self.network.started(dataset.classes.len(), self.config.seed, device)?.1 {
+            eprintln!("note: {note}");
         }
         Ok(())
     }
@@ -79,9 +71,7 @@ impl Job {
         let start = Instant::now();
         let run = Run {
             dataset,
-            model: self.config.model.clone(),
-            init: self.config.init.clone(),
-            checkpoint_activations: self.checkpoint_activations,
+            network: self.network.clone(),
             device,
             seeds: Seeds::new(self.config.seed),
             selection: self.config.select,
@@ -89,6 +79,7 @@ impl Job {
             stop,
         };
         let trained = || -> Result<Results> {
+            self.network.copy_beside(run.folder.path())?;
             let stages = self.method.run(&run)?;
             let results = self.results(&run, &stages, start)?;
             finish(&run, &stages, &results)?;
@@ -156,22 +147,13 @@ fn tell(run: &Run, stages: &[TrainedStage]) -> Result<Story> {
     Ok(story::collect(&run.dataset, &views, training)?)
 }
 
-/// What `model.safetensors` is the weights of, under the names that timm uses.
-fn model_config(run: &Run, model: &dyn Model) -> Result<String> {
-    let config = serde_json::json!({
-        "architecture": run.model,
-        "num_classes": model.classes(),
-        "num_features": model.dim(),
-        "label_names": run.dataset.classes,
-    });
-    Ok(serde_json::to_string_pretty(&config)? + "\n")
-}
-
 /// Write the model, its predictions, the report and, last of all, the results.
 fn finish(run: &Run, stages: &[TrainedStage], results: &Results) -> Result<()> {
     let last = stages.last().context("no stage was trained")?;
     last.model.parameters().save(&run.folder.file("model.safetensors"))?;
-    write_atomically(&run.folder.file("config.json"), model_config(run, &*last.model)?.as_bytes())?;
+    let config = run.network.config(&*last.model, &run.dataset.classes)?;
+    let config = serde_json::to_string_pretty(&config)? + "\n";
+    write_atomically(&run.folder.file("config.json"), config.as_bytes())?;
     let test = Tensor::from_slice(&last.test.classes, last.test.classes.len(), &Device::Cpu)?;
     cnc_nn::files::save(&BTreeMap::from([("test".to_owned(), test)]), &run.folder.file(PREDICTIONS))?;
     let story = tell(run, stages)?;

@@ -15,6 +15,7 @@ pub mod job;
 pub mod log;
 pub mod memory;
 pub mod methods;
+pub mod network;
 pub mod progress;
 pub mod recipe;
 pub mod report;

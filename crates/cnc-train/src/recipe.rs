@@ -15,12 +15,16 @@ use crate::error::{UsageError, did_you_mean};
 /// The setting of every method whether a training step keeps all activations for its backward pass, or computes most of
 /// them again to save memory.
 const CHECKPOINT_ACTIVATIONS: &str = "checkpoint_activations";
+/// The settings of models of text, which every method has where the recipe is for texts.
+const OF_TEXT: [&str; 2] = ["pooling", "freeze"];
 
 /// The recipe of a dataset.
 #[derive(Debug, Clone)]
 pub struct Recipe {
     origin: String,
     table: Table,
+    /// Whether it is for texts: then every method has the settings of their models.
+    is_text: bool,
 }
 
 impl Recipe {
@@ -34,6 +38,7 @@ impl Recipe {
             let fits = match key.as_str() {
                 "model" | "weights" => value.is_str(),
                 CHECKPOINT_ACTIVATIONS => value.is_bool(),
+                name if OF_TEXT.contains(&name) => value.is_str(),
                 _ => value.is_table(),
             };
             if !fits {
@@ -45,7 +50,15 @@ impl Recipe {
         }
         // Which file the weights are in is for those who know the hub.
         table.remove("weights");
-        Ok(Self { origin: origin.to_owned(), table })
+        Ok(Self { origin: origin.to_owned(), table, is_text: false })
+    }
+
+    /// This recipe for texts, and the model that is usual there.
+    #[must_use]
+    pub fn for_text(mut self) -> Self {
+        self.table.insert("model".to_owned(), "bert".into());
+        self.is_text = true;
+        self
     }
 
     /// This recipe with the tables of another laid over it: a user's recipe over the general one of its kind.
@@ -79,8 +92,8 @@ impl Recipe {
         })
     }
 
-    /// The settings of a method, and those that are for every method, with the given ones laid over, in order; later ones
-    /// win.
+    /// The settings of a method, and those of models, which are for every method, with the given ones laid over, in order;
+    /// later ones win.
     ///
     /// # Errors
     /// When the recipe has no table for the method, or a given key or value does not fit it.
@@ -89,8 +102,9 @@ impl Recipe {
             .section(method)
             .cloned()
             .ok_or_else(|| UsageError(format!("{}: no table `[{method}]`", self.origin)))?;
-        if let Some(value) = self.table.get(CHECKPOINT_ACTIVATIONS) {
-            settings.insert(CHECKPOINT_ACTIVATIONS.to_owned(), value.clone());
+        let of_text = OF_TEXT.into_iter().filter(|_| self.is_text);
+        for name in of_text.chain([CHECKPOINT_ACTIVATIONS]) {
+            settings.extend(self.table.get(name).map(|value| (name.to_owned(), value.clone())));
         }
         let variant = given.iter().rev().find_map(|(_, table)| table.get("loss").and_then(Value::as_str));
         if let Some(changes) = variant.and_then(|name| self.section(&format!("{method}-{name}"))) {
@@ -107,12 +121,11 @@ impl Recipe {
     }
 }
 
-/// The settings of a method alone, and whether activations are to be recomputed.
+/// The settings of a method alone, and those of its models.
 #[must_use]
-pub fn of_method(settings: &Table) -> (Table, bool) {
-    let mut settings = settings.clone();
-    let recompute = settings.remove(CHECKPOINT_ACTIVATIONS);
-    (settings, recompute.and_then(|value| value.as_bool()).unwrap_or(false))
+pub fn of_method_and_model(settings: &Table) -> (Table, Table) {
+    let of_model = |name: &str| name == CHECKPOINT_ACTIVATIONS || OF_TEXT.contains(&name);
+    settings.clone().into_iter().partition(|(name, _)| !of_model(name))
 }
 
 /// `key=value` of the command line as a table: `optimizer.momentum=0.9` names a setting inside a table.
@@ -274,9 +287,14 @@ steps = 7
     #[test]
     fn what_is_for_every_method_is_set_like_a_setting_of_one() {
         let recipe = Recipe::parse("recipe.toml", &format!("checkpoint_activations = false\n{TEXT}")).unwrap();
-        let (of_cnc, recompute) = of_method(&recipe.settings("cnc", &given("checkpoint_activations=true")).unwrap());
-        assert!(recompute && of_cnc == settings("temperature=0.05").unwrap());
-        assert!(!of_method(&recipe.settings("cnc", &[]).unwrap()).1);
+        let (of_cnc, of_model) =
+            of_method_and_model(&recipe.settings("cnc", &given("checkpoint_activations=true")).unwrap());
+        assert_eq!(of_model.get(CHECKPOINT_ACTIVATIONS), Some(&Value::Boolean(true)));
+        assert_eq!(of_cnc, settings("temperature=0.05").unwrap());
+        assert_eq!(
+            of_method_and_model(&recipe.settings("cnc", &[]).unwrap()).1.get(CHECKPOINT_ACTIVATIONS),
+            Some(&Value::Boolean(false))
+        );
         let message = recipe.settings("cnc", &given("checkpoint_activation=true")).unwrap_err().to_string();
         assert!(message.contains("did you mean `checkpoint_activations`?"), "{message}");
         let message = recipe.settings("cnc", &given("checkpoint_activations=1")).unwrap_err().to_string();

@@ -1,6 +1,5 @@
 //! A run: one dataset, one method, one seed, one folder. Methods are written against this.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -10,13 +9,12 @@ use candle_core::{Device, Tensor};
 use cnc_core::{Alignment, ClassGroup, ContrastiveBatch, Lengths};
 use cnc_data::Dataset;
 use cnc_models::Model;
-use cnc_models::weights::{self, Head};
 
 use crate::checkpoint::{Finished, Tensors};
-use crate::error::UsageError;
 use crate::evaluate::{Predictions, View, evaluation, predict, summarise};
 use crate::features::FeatureCache;
 use crate::log::LogLengths;
+use crate::network::Network;
 use crate::results::{Selected, StageResult};
 use crate::run_folder::RunFolder;
 use crate::seeds::Seeds;
@@ -27,12 +25,8 @@ use crate::trainer::{Objective, Outcome, StagePlan, train};
 pub struct Run {
     /// The data.
     pub dataset: Arc<Dataset>,
-    /// Name of the model.
-    pub model: String,
-    /// Weights that every model starts from; drawn from the seed where there is no file.
-    pub init: Option<PathBuf>,
-    /// Whether training steps compute activations again instead of keeping them.
-    pub checkpoint_activations: bool,
+    /// What its models are built from, and start from.
+    pub network: Network,
     /// Where tensors live.
     pub device: Device,
     /// The seeds of the run.
@@ -67,17 +61,6 @@ pub struct Training {
     pub predictions: Predictions,
     /// A batch to show in the report.
     pub batch: ContrastiveBatch,
-}
-
-/// Make a model with drawn weights one that a run trains.
-///
-/// # Errors
-/// When the file does not fit it, or it does not recompute activations.
-pub fn prepare(model: &mut dyn Model, init: Option<&Path>, checkpoint_activations: bool) -> Result<Head> {
-    if checkpoint_activations {
-        model.recompute_activations().map_err(|error| UsageError(format!("checkpoint_activations = true: {error}")))?;
-    }
-    Ok(init.map_or(Ok(Head::Loaded), |path| weights::load(model, path))?)
 }
 
 /// A stage that is fitted at once, without optimiser steps over batches.
@@ -115,9 +98,7 @@ impl Run {
     /// When there is no such model, or the file does not fit it.
     pub fn fresh_model(&self, stage: &str) -> Result<Box<dyn Model>> {
         let seed = self.seeds.purpose("init").purpose(stage).value();
-        let mut model = cnc_models::build(&self.model, self.dataset.classes.len(), seed, &self.device)?;
-        // Which head the file has is told when the run starts.
-        let _ = prepare(&mut *model, self.init.as_deref(), self.checkpoint_activations)?;
+        let (model, _) = self.network.started(self.dataset.classes.len(), seed, &self.device)?;
         Ok(model)
     }
 
@@ -225,7 +206,7 @@ impl Run {
         let split = &self.dataset.test;
         let representations = Tensor::from_slice(&test.representations, (split.len(), test.dim), &Device::Cpu)?;
         let groups: Vec<ClassGroup<'_>> =
-            split.groups().iter().map(|group| ClassGroup { class: group.class, rows: &group.rows }).collect();
+            split.training_groups().iter().map(|group| ClassGroup { class: group.class, rows: &group.rows }).collect();
         Ok(Alignment::measure(&representations, &groups, Lengths::Unit)?.mean())
     }
 }

@@ -1,9 +1,10 @@
-//! `cargo xtask synth`: drawn pictures in the place of a dataset, in the layouts of the dataset.
+//! `cargo xtask synth`: drawn pictures or comments in the place of a dataset, in the layouts of the dataset.
 //!
 //! The rows are the same in both layouts, in the same order and with the same bytes, and the groups have the real
 //! proportions. Everything follows from the seed.
 
 mod birds;
+mod comments;
 mod draw;
 mod faces;
 mod hub;
@@ -36,10 +37,19 @@ const ATTRIBUTES: &str = include_str!("../../../datasets/celeba/attributes.txt")
 
 /// What to draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Which {
+pub enum Drawn {
     /// Birds before land and water.
     Waterbirds,
     /// Faces with blond and other hair.
+    Celeba,
+    /// Comments on news, some of them toxic.
+    Civilcomments,
+}
+
+/// Whose pictures to draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Waterbirds,
     Celeba,
 }
 
@@ -77,12 +87,20 @@ pub struct Amount {
     pub side: Option<usize>,
 }
 
-pub fn run(which: Which, out: &Path, amount: &Amount) -> Result<()> {
+pub fn run(drawn: Drawn, out: &Path, amount: &Amount) -> Result<()> {
     ensure!(amount.side.is_none_or(|side| (8..=1024).contains(&side)), "--side must be between 8 and 1024 pixels");
     fs::create_dir_all(out).with_context(|| format!("creating {}", out.display()))?;
     if fs::read_dir(out)?.next().is_some() {
         bail!("{} is not empty: give a new folder", out.display());
     }
+    match drawn {
+        Drawn::Waterbirds => pictures(Which::Waterbirds, out, amount),
+        Drawn::Celeba => pictures(Which::Celeba, out, amount),
+        Drawn::Civilcomments => comments::run(out, amount),
+    }
+}
+
+fn pictures(which: Which, out: &Path, amount: &Amount) -> Result<()> {
     let manifest = Manifest::open(which.name())?;
     let rows = plan::rows(&manifest, which == Which::Waterbirds, amount)?;
     let mut archive = Archive::create(which, out, rows.len())?;

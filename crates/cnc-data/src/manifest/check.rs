@@ -1,22 +1,21 @@
 //! From what is written to what is meant: every rule that one manifest alone can break.
 
+mod attributes;
+mod content;
+
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use super::{
-    Attribute, Colouring, Folder, Input, Join, Labels, Layout, Manifest, Origin, Source, SplitName, SplitRule, Splits,
-    raw,
+    Attribute, Colouring, Folder, Input, Join, Labels, Layout, Manifest, Origin, Rule, Source, SplitName, SplitRule,
+    Splits, raw,
 };
 use crate::DataError;
 use crate::colour::Correlation;
-use crate::image::transform::{RandomView, Transform};
 use crate::table::Cell;
 
-/// Larger sides are a typing mistake: 4096 x 4096 x 3 bytes are 48 MiB an image.
-const MAX_SIDE: u32 = 4096;
-
 /// A key and what is wrong with it.
-struct Fault {
+pub(super) struct Fault {
     key: String,
     problem: String,
 }
@@ -27,7 +26,6 @@ fn fault(key: impl Into<String>, problem: impl Into<String>) -> Fault {
 
 impl raw::Manifest {
     pub(super) fn check(self, file: String, folder: Folder) -> Result<Manifest, DataError> {
-        let raw::Kind::Image = self.kind;
         match self.checked(&file, folder) {
             Ok(manifest) => Ok(manifest),
             Err(Fault { key, problem }) => Err(DataError::Manifest { file, key, problem }),
@@ -44,13 +42,34 @@ impl raw::Manifest {
             return Err(fault("class.names", "a classifier needs at least two classes"));
         }
         let class = labels(self.class, "class")?;
-        let attribute = match (self.attribute, self.colour) {
-            (None, None) => Attribute::None,
-            (Some(column), None) => Attribute::Column(labels(column, "attribute")?),
-            (None, Some(colour)) => Attribute::Colour(colouring(colour, class.names.len())?),
-            (Some(_), Some(_)) => {
-                let problem = "the attribute is either in a column, [attribute], or made, [colour]: remove one of them";
-                return Err(fault("colour", problem));
+        let content = match self.kind {
+            raw::Kind::Image => content::images(self.transform, &self.input)?,
+            raw::Kind::Text => {
+                let colour = self.colour.is_some().then_some("colour");
+                let unfit =
+                    colour.or(self.join.is_some().then_some("join")).or(self.archive.is_some().then_some("archive"));
+                if let Some(section) = unfit {
+                    return Err(fault(section, "is of images; these are texts"));
+                }
+                content::texts(self.transform.is_some(), &self.input)?
+            }
+        };
+        let attribute = match (self.attribute, self.attributes, self.colour) {
+            (None, None, None) => Attribute::None,
+            (Some(column), None, None) => Attribute::Column(labels(column, "attribute")?),
+            (None, Some(several), None) => Attribute::Several(attributes::several(several)?),
+            (None, None, Some(colour)) => Attribute::Colour(colouring(colour, class.names.len())?),
+            (attribute, _, colour) => {
+                let problem = "the attribute is in a column, [attribute], or there are several, [attributes], or it is \
+                               made, [colour]: remove one of them";
+                let section = if colour.is_some() {
+                    "colour"
+                } else if attribute.is_some() {
+                    "attributes"
+                } else {
+                    "attribute"
+                };
+                return Err(fault(section, problem));
             }
         };
         let layout = Layout {
@@ -70,7 +89,7 @@ impl raw::Manifest {
             source,
             layout,
             archive,
-            transform: transform(&self.transform)?,
+            content,
         })
     }
 }
@@ -80,6 +99,7 @@ impl Layout {
     fn check_groups(&self) -> Result<(), Fault> {
         let attributes = match &self.attribute {
             Attribute::Column(labels) => labels.names.len(),
+            Attribute::Several(several) => several.columns.len(),
             Attribute::None => 1,
             Attribute::Colour(_) => 0,
         };
@@ -100,7 +120,8 @@ impl raw::Archive {
     /// Names and expected numbers are those of the manifest's own layout.
     fn checked(self, own: &Layout) -> Result<Layout, Fault> {
         let named = |raw: raw::Column, names: &[String], section: &str| {
-            labels(raw::Labels { column: raw.column, names: names.to_vec(), values: raw.values }, section)
+            let names = names.to_vec();
+            labels(raw::Labels { column: raw.column, names, values: raw.values, threshold: None }, section)
         };
         let attribute = match (&own.attribute, self.attribute) {
             (Attribute::Column(own), Some(column)) => {
@@ -177,32 +198,43 @@ fn inside(key: &str, path: &str) -> Result<(), Fault> {
 
 fn labels(raw: raw::Labels, section: &str) -> Result<Labels, Fault> {
     unique_names(&raw.names, &format!("{section}.names"))?;
-    let key = format!("{section}.values");
-    let mut values = BTreeMap::new();
-    let listed = raw.values.is_some();
-    match raw.values {
-        None => {
-            for (index, name) in (0..).zip(&raw.names) {
-                values.insert(Cell::Integer(i64::from(index)), index);
-                values.insert(Cell::Text(name.clone()), index);
-            }
+    let rule = match (raw.threshold, raw.values) {
+        (None, values) => listed(values, &raw.names, &format!("{section}.values"))?,
+        (Some(_), Some(_)) => {
+            return Err(fault(format!("{section}.threshold"), "cells have names by `values` or by a `threshold`"));
         }
-        Some(lists) => {
-            if lists.len() != raw.names.len() {
-                let problem = format!("{} entries for {} names: one for each is needed", lists.len(), raw.names.len());
-                return Err(fault(key, problem));
-            }
-            for (index, list) in (0..).zip(lists) {
-                for cell in cells(list, &key)? {
-                    let shown = cell.to_string();
-                    if values.insert(cell, index).is_some() {
-                        return Err(fault(key, format!("{shown} stands twice: each value belongs to one name")));
-                    }
-                }
+        (Some(_), None) if raw.names.len() != 2 => {
+            let problem = format!("tells two names apart, and there are {}", raw.names.len());
+            return Err(fault(format!("{section}.threshold"), problem));
+        }
+        (Some(threshold), None) => Rule::Threshold(attributes::threshold(threshold, &format!("{section}.threshold"))?),
+    };
+    Ok(Labels { column: raw.column, names: raw.names, rule })
+}
+
+/// The cells of each name; 0, 1, ... and the names themselves where none are listed.
+fn listed(lists: Option<Vec<toml::Value>>, names: &[String], key: &str) -> Result<Rule, Fault> {
+    let mut values = BTreeMap::new();
+    let Some(lists) = lists else {
+        for (index, name) in (0..).zip(names) {
+            values.insert(Cell::Integer(i64::from(index)), index);
+            values.insert(Cell::Text(name.clone()), index);
+        }
+        return Ok(Rule::Values { values, listed: false });
+    };
+    if lists.len() != names.len() {
+        let problem = format!("{} entries for {} names: one for each is needed", lists.len(), names.len());
+        return Err(fault(key, problem));
+    }
+    for (index, list) in (0..).zip(lists) {
+        for cell in cells(list, key)? {
+            let shown = cell.to_string();
+            if values.insert(cell, index).is_some() {
+                return Err(fault(key, format!("{shown} stands twice: each value belongs to one name")));
             }
         }
     }
-    Ok(Labels { column: raw.column, names: raw.names, values, listed })
+    Ok(Rule::Values { values, listed: true })
 }
 
 /// One cell, or a list of them.
@@ -346,66 +378,4 @@ fn rule(raw: raw::Split, split: SplitName, by_column: bool) -> Result<SplitRule,
         }
     };
     Ok(SplitRule { from, rows: raw.rows, groups: raw.groups })
-}
-
-fn transform(raw: &raw::Transform) -> Result<Transform, Fault> {
-    for (key, side) in [("transform.resize", raw.resize), ("transform.crop", raw.crop)] {
-        if side.is_some_and(|side| side == 0 || side > MAX_SIDE) {
-            return Err(fault(key, format!("must be between 1 and {MAX_SIDE} pixels")));
-        }
-    }
-    if let (Some(resize), Some(crop)) = (raw.resize, raw.crop)
-        && crop > resize
-    {
-        return Err(fault("transform.crop", format!("{crop} is larger than `resize`, {resize}")));
-    }
-    let mean = raw.mean.unwrap_or([0.5; 3]);
-    let std = raw.std.unwrap_or([0.5; 3]);
-    if !mean.iter().all(|mean| mean.is_finite()) {
-        return Err(fault("transform.mean", "must be three finite numbers"));
-    }
-    if !std.iter().all(|std| std.is_finite() && *std > 0.0) {
-        return Err(fault("transform.std", "must be three numbers greater than 0"));
-    }
-    let random = random_view(raw)?;
-    Ok(Transform {
-        square: raw.square.unwrap_or(false),
-        resize: raw.resize,
-        crop: raw.crop,
-        random,
-        flip: raw.flip.unwrap_or(false),
-        mean,
-        std,
-    })
-}
-
-fn random_view(raw: &raw::Transform) -> Result<RandomView, Fault> {
-    if !matches!(raw.augment, Some(raw::Augment::ResizedCrop)) && (raw.scale.is_some() || raw.ratio.is_some()) {
-        let problem = "`scale` and `ratio` belong to augment = \"resized-crop\"";
-        return Err(fault("transform", problem));
-    }
-    match raw.augment {
-        None | Some(raw::Augment::Crop) if raw.crop.is_some() => Ok(RandomView::Crop),
-        None | Some(raw::Augment::None) => Ok(RandomView::None),
-        Some(raw::Augment::Crop) => Err(fault("transform.augment", "\"crop\" needs the size of the `crop`")),
-        Some(raw::Augment::ResizedCrop) => {
-            if raw.crop.or(raw.resize).is_none() {
-                return Err(fault("transform.augment", "\"resized-crop\" needs a size: `resize` or `crop`"));
-            }
-            // torchvision's defaults of RandomResizedCrop.
-            let scale = raw.scale.unwrap_or([0.08, 1.0]);
-            let ratio = raw.ratio.unwrap_or([0.75, 4.0 / 3.0]);
-            let ordered = |[low, high]: [f64; 2]| low > 0.0 && low <= high && high.is_finite();
-            if !ordered(scale) || scale.iter().any(|share| *share > 1.0) {
-                return Err(fault(
-                    "transform.scale",
-                    "must be two shares of the area, between 0 and 1, the smaller first",
-                ));
-            }
-            if !ordered(ratio) {
-                return Err(fault("transform.ratio", "must be two positive numbers, the smaller first"));
-            }
-            Ok(RandomView::ResizedCrop { scale, ratio })
-        }
-    }
 }

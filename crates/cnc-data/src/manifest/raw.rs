@@ -15,11 +15,11 @@ pub(super) struct Manifest {
     pub(super) input: Input,
     pub(super) class: Labels,
     pub(super) attribute: Option<Labels>,
+    pub(super) attributes: Option<Attributes>,
     pub(super) colour: Option<Colour>,
     pub(super) splits: Splits,
     pub(super) join: Option<Join>,
-    #[serde(default)]
-    pub(super) transform: Transform,
+    pub(super) transform: Option<Transform>,
     pub(super) archive: Option<Archive>,
 }
 
@@ -38,6 +38,7 @@ pub(super) struct Archive {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Kind {
     Image,
+    Text,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,6 +53,7 @@ pub(super) struct Source {
 pub(super) struct Input {
     pub(super) column: String,
     pub(super) folder: Option<String>,
+    pub(super) max_length: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,6 +63,18 @@ pub(super) struct Labels {
     pub(super) names: Vec<String>,
     /// For each name a cell or a list of cells.
     pub(super) values: Option<Vec<toml::Value>>,
+    pub(super) threshold: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Attributes {
+    pub(super) columns: Vec<String>,
+    pub(super) names: Option<Vec<String>>,
+    /// One for all, or one for each.
+    pub(super) threshold: toml::Value,
+    pub(super) none: Option<String>,
+    pub(super) any: Option<String>,
 }
 
 /// A column whose names stand elsewhere.

@@ -9,7 +9,7 @@ use super::{OnDemand, Pixels, Workspace, coloured};
 use crate::image::Picture;
 use crate::image::decode::decode;
 use crate::image::probe::Probe;
-use crate::image::transform::{Preparer, RandomView};
+use crate::image::transform::{Preparer, RandomView, Transform};
 use crate::images::Images;
 use crate::manifest::{Attribute, Colouring, Manifest, SplitName};
 use crate::rows::{Row, Rows, SplitRows};
@@ -24,30 +24,31 @@ const AT_ONCE: usize = 1024;
 
 pub(super) struct Opener<'a> {
     pub(super) manifest: &'a Manifest,
+    pub(super) transform: &'a Transform,
     pub(super) options: &'a OpenOptions,
 }
 
 impl Opener<'_> {
     pub(super) fn open(&self, rows: &mut SplitRows) -> Result<([Pixels; 3], Vec<Skipped>), DataError> {
-        let is_random = matches!(self.manifest.transform.random, RandomView::ResizedCrop { .. });
+        let is_random = matches!(self.transform.random, RandomView::ResizedCrop { .. });
         if is_random || !self.fits(rows)? { self.on_demand(rows) } else { self.kept(rows) }
     }
 
     fn colouring(&self) -> Option<&Colouring> {
         match &self.manifest.layout.attribute {
             Attribute::Colour(colouring) => Some(colouring),
-            Attribute::None | Attribute::Column(_) => None,
+            Attribute::None | Attribute::Column(_) | Attribute::Several(_) => None,
         }
     }
 
     fn prepare(&self, bytes: &[u8]) -> Result<Picture, String> {
-        Preparer::new().prepare(&self.manifest.transform, decode(bytes, self.options.max_pixels)?)
+        Preparer::new().prepare(self.transform, decode(bytes, self.options.max_pixels)?)
     }
 
     /// Whether all images fit into the memory meant for them.
     fn fits(&self, rows: &SplitRows) -> Result<bool, DataError> {
         let count: usize = rows.splits.iter().map(|rows| rows.rows.len() * rows.copies()).sum();
-        let pixels = match self.manifest.transform.resize {
+        let pixels = match self.transform.resize {
             Some(side) => u64::from(side).pow(2),
             None => {
                 let first = self.first_image(rows)?;
@@ -108,7 +109,7 @@ impl Opener<'_> {
                 images: Arc::clone(&images),
                 rows,
                 colouring: self.colouring().cloned(),
-                transform: self.manifest.transform.clone(),
+                transform: self.transform.clone(),
                 height,
                 width,
             }))
@@ -253,7 +254,7 @@ impl Opener<'_> {
         let mut buffer = std::mem::take(&mut workspace.encoded);
         let bytes = encoded.bytes(target.row, &mut buffer)?;
         let decoded = decode(bytes, self.options.max_pixels);
-        let mut prepare = |picture| workspace.preparer.prepare(&self.manifest.transform, picture);
+        let mut prepare = |picture| workspace.preparer.prepare(self.transform, picture);
         let prepared = decoded.and_then(|picture| match self.colouring() {
             None => Ok(vec![prepare(picture)?]),
             Some(_) => {

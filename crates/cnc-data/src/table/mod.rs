@@ -1,13 +1,22 @@
 //! Tables of rows, whatever file they come from.
 
+mod column;
 mod guarded;
+pub mod jsonl;
 mod pages;
 pub mod parquet;
 pub(crate) mod source;
 pub mod text;
+mod texts;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
+
+pub use column::Reading;
+pub use texts::Texts;
+
+use crate::DataError;
 
 /// One cell of a column that says something about a row: its class, its attribute, its split.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,6 +101,17 @@ impl DataFile {
             name: path.display().to_string(),
             location: Location::Disk(path),
             remedy: "copy it again, or correct the path in the manifest".to_string(),
+        }
+    }
+
+    /// All bytes of the file.
+    pub(crate) fn read(&self) -> Result<Cow<'static, [u8]>, DataError> {
+        match &self.location {
+            Location::Embedded(bytes) => Ok(Cow::Borrowed(bytes)),
+            Location::Disk(path) => std::fs::read(path).map(Cow::Owned).map_err(|e| DataError::File {
+                file: self.name.clone(),
+                problem: format!("cannot be opened ({e}); {}", self.remedy),
+            }),
         }
     }
 }

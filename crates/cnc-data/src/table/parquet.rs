@@ -4,6 +4,8 @@
 //! meaning does not depend on how it was written: whole numbers of any width, truth values, text, large text and
 //! dictionaries of these are the same few physical types, and read alike.
 
+mod plain;
+
 use std::fs::File;
 use std::sync::Arc;
 
@@ -226,22 +228,22 @@ impl ParquetFile {
         }
     }
 
-    /// All values of a row group, each turned into a cell.
-    fn all<T: DataType>(
+    /// All values of a row group, each turned into what it stands for.
+    fn all<T: DataType, V>(
         &self,
         mut reader: ColumnReaderImpl<T>,
         column: &ColumnDescriptor,
-        cell: impl Fn(usize, T::T) -> Result<Cell, DataError>,
-    ) -> Result<Vec<Option<Cell>>, DataError> {
-        let mut cells = Vec::new();
+        meaning: impl Fn(usize, T::T) -> Result<V, DataError>,
+    ) -> Result<Vec<Option<V>>, DataError> {
+        let mut all = Vec::new();
         loop {
             let values = self.some(&mut reader, column, BATCH_ROWS)?;
             if values.is_empty() {
-                return Ok(cells);
+                return Ok(all);
             }
             for value in values {
-                let i = cells.len();
-                cells.push(value.map(|value| cell(i, value)).transpose()?);
+                let i = all.len();
+                all.push(value.map(|value| meaning(i, value)).transpose()?);
             }
         }
     }

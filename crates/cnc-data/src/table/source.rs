@@ -1,12 +1,13 @@
 //! One file of a dataset's rows, of whichever kind.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 
 use super::parquet::ParquetFile;
 use super::text::{TextForm, TextTable};
-use super::{Cell, DataFile, Location};
-use crate::manifest::{Attribute, Manifest};
+use super::{Cell, DataFile, Location, Reading, Texts, jsonl};
+use crate::manifest::{Attribute, Content, Manifest, Rule};
 use crate::{DataError, HubCache};
 
 /// A file of rows.
@@ -23,21 +24,20 @@ pub(crate) struct Joined {
 
 impl Table {
     pub(crate) fn open(manifest: &Manifest, file: DataFile, hub: &HubCache) -> Result<Self, DataError> {
-        let is_parquet = match &file.location {
-            Location::Embedded(_) => true,
-            Location::Disk(path) => path.extension().is_some_and(|extension| extension == "parquet"),
+        let extension = match &file.location {
+            Location::Embedded(_) => Some("parquet"),
+            Location::Disk(path) => path.extension().and_then(|extension| extension.to_str()),
         };
-        if is_parquet {
+        if extension == Some("parquet") {
             return Ok(Self::Parquet(Box::new(ParquetFile::open(file)?)));
         }
         let layout = &manifest.layout;
         let first = layout.input.column.as_str();
-        let mut wanted = vec![first, &layout.class.column];
-        wanted.extend(layout.splits.column.as_deref());
-        if let Attribute::Column(attribute) = &layout.attribute {
-            wanted.push(&attribute.column);
-        }
-        let table = TextTable::open(file, &wanted, TextForm { first, names: None })?;
+        let wanted = wanted(manifest);
+        let table = match extension {
+            Some("jsonl" | "ndjson") => jsonl::open(file, &wanted)?,
+            _ => TextTable::open(file, &wanted, TextForm { first, names: None })?,
+        };
         let Some(join) = &layout.join else { return Ok(Self::Text(Box::new(Joined { table, other: None }))) };
         let mut files = manifest.locate(&join.file, hub)?;
         let (Some(file), true) = (files.pop(), files.is_empty()) else {
@@ -69,10 +69,50 @@ impl Table {
         }
     }
 
+    /// All numbers of a column; a row may have none.
+    pub(crate) fn numbers(&self, column: &str) -> Result<Cow<'_, [Option<f64>]>, DataError> {
+        match self {
+            Self::Parquet(file) => file.numbers(column).map(Cow::Owned),
+            Self::Text(joined) => joined.table.numbers(column).map(Cow::Borrowed),
+        }
+    }
+
+    /// All texts of a column; the table is not needed any more.
+    pub(crate) fn into_texts(self, column: &str) -> Result<Texts, DataError> {
+        match self {
+            Self::Parquet(file) => file.texts(column),
+            Self::Text(joined) => joined.table.into_texts(column),
+        }
+    }
+
     /// An error about one cell.
     pub(crate) fn row_error(&self, row: usize, column: &str, problem: String) -> DataError {
         DataError::Row { file: self.name().to_string(), row, column: column.to_string(), problem }
     }
+}
+
+/// The columns that a manifest needs of a table, and as what.
+fn wanted(manifest: &Manifest) -> Vec<(&str, Reading)> {
+    let layout = &manifest.layout;
+    let input = match manifest.content {
+        Content::Images(_) => Reading::Cells,
+        Content::Texts(_) => Reading::Texts,
+    };
+    let of_rule = |rule: &Rule| match rule {
+        Rule::Values { .. } => Reading::Cells,
+        Rule::Threshold(_) => Reading::Numbers,
+    };
+    let mut wanted =
+        vec![(layout.input.column.as_str(), input), (layout.class.column.as_str(), of_rule(&layout.class.rule))];
+    wanted.extend(layout.splits.column.as_deref().map(|column| (column, Reading::Cells)));
+    match &layout.attribute {
+        Attribute::Column(labels) => wanted.push((&labels.column, of_rule(&labels.rule))),
+        Attribute::Several(several) => {
+            wanted.extend(several.columns.iter().map(|column| (column.column.as_str(), Reading::Numbers)));
+        }
+        Attribute::None | Attribute::Colour(_) => {}
+    }
+    wanted
 }
 
 /// For each row of `table` the row of `other` that has the same `column`.

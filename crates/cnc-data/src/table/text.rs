@@ -11,19 +11,22 @@ use std::collections::HashMap;
 
 use csv::ByteRecord;
 
-use super::{Cell, DataFile, Location};
+use super::column::{Column, Reading};
+use super::{Cell, DataFile, Texts};
 use crate::DataError;
 
 /// Fields of a row that a message shows.
 const SHOWN: usize = 8;
+/// Characters of a field that a message shows.
+const LONGEST_SHOWN: usize = 80;
 
 /// A text table; the columns asked for are in memory.
 #[derive(Debug)]
 pub struct TextTable {
     file: DataFile,
     names: Vec<String>,
-    columns: HashMap<String, Vec<Cell>>,
-    rows: usize,
+    columns: HashMap<(String, Reading), Column>,
+    pub(super) rows: usize,
 }
 
 /// What a text table leaves to those who know it.
@@ -41,26 +44,25 @@ impl TextTable {
     /// # Errors
     /// The file is missing, is not UTF-8 text, names a wanted column twice, or has a row that is shorter or longer than
     /// its header, or another number of rows than its first line says.
-    pub fn open(file: DataFile, wanted: &[&str], form: TextForm<'_>) -> Result<Self, DataError> {
-        let owned;
-        let bytes: &[u8] = match &file.location {
-            Location::Embedded(bytes) => bytes,
-            Location::Disk(path) => {
-                owned = std::fs::read(path).map_err(|e| DataError::File {
-                    file: file.name.clone(),
-                    problem: format!("cannot be opened ({e}); {}", file.remedy),
-                })?;
-                &owned
-            }
-        };
-        let body = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let (count, body) = leading_count(body);
+    pub fn open(file: DataFile, wanted: &[(&str, Reading)], form: TextForm<'_>) -> Result<Self, DataError> {
+        let bytes = file.read()?;
+        let whole = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let (count, body) = leading_count(whole);
         let mut lines = Lines::new(body);
-        let mut table = Self { file, names: Vec::new(), columns: HashMap::new(), rows: 0 };
+        let mut table = Self::new(file);
         let Some(first) = lines.next().transpose().map_err(|e| table.error(e))? else {
             return Err(table.error("is empty: a header and rows are needed".to_string()));
         };
-        let header = table.texts(&first, &"the header")?;
+        let not_utf8 = |record: &ByteRecord, row: Option<usize>| {
+            // The line of a field inside quotes is not known better than its record's.
+            let line = record.position().map_or(0, csv::Position::line);
+            match row {
+                Some(row) => not_utf8(&bytes, body, row, line),
+                None => format!("the header is not UTF-8 text; {CONVERT}"),
+            }
+        };
+        let header = fields(&first).ok_or_else(|| table.error(not_utf8(&first, None)))?;
+        let header: Vec<String> = header.into_iter().map(str::to_string).collect();
         let (names, pending) = match form.names {
             Some(names) if header != names => (names.to_vec(), Some(first)),
             _ => {
@@ -71,20 +73,17 @@ impl TextTable {
         };
         table.names = names;
         let places = table.places(wanted)?;
-        let mut columns: Vec<Vec<Cell>> = vec![Vec::new(); places.len()];
+        let mut columns: Vec<Column> = places.iter().map(|(_, reading, _)| Column::new(*reading)).collect();
         for record in pending.into_iter().map(Ok).chain(lines) {
             let record = record.map_err(|e| table.error(e))?;
             let row = table.rows;
-            let texts = table.texts(&record, &format_args!("row {row}"))?;
+            let texts = fields(&record).ok_or_else(|| table.error(not_utf8(&record, Some(row))))?;
             if texts.len() != table.names.len() {
                 return Err(table.wrong_length(row, &texts));
             }
-            for ((name, place), column) in places.iter().zip(&mut columns) {
-                let text = texts.get(*place).map_or("", String::as_str).trim();
-                if text.is_empty() {
-                    return Err(table.row_error(row, name, "is empty; every row needs a value here".to_string()));
-                }
-                column.push(Cell::from_text(text));
+            for ((name, _, place), column) in places.iter().zip(&mut columns) {
+                let text = texts.get(*place).copied().unwrap_or_default();
+                column.push(text).map_err(|problem| table.row_error(row, name, problem))?;
             }
             table.rows += 1;
         }
@@ -94,8 +93,23 @@ impl TextTable {
             let problem = format!("says in its first line that it has {count} rows, but has {}", table.rows);
             return Err(table.error(format!("{problem}; {}", table.file.remedy)));
         }
-        table.columns = places.into_iter().map(|(name, _)| name).zip(columns).collect();
+        let names = std::mem::take(&mut table.names);
+        table.finish(names, places.iter().map(|(name, reading, _)| (*name, *reading)).zip(columns));
         Ok(table)
+    }
+
+    pub(super) fn new(file: DataFile) -> Self {
+        Self { file, names: Vec::new(), columns: HashMap::new(), rows: 0 }
+    }
+
+    /// Takes what was read.
+    pub(super) fn finish<'a>(
+        &mut self,
+        names: Vec<String>,
+        columns: impl Iterator<Item = ((&'a str, Reading), Column)>,
+    ) {
+        self.names = names;
+        self.columns = columns.map(|((name, reading), column)| ((name.to_string(), reading), column)).collect();
     }
 
     /// What messages call the file.
@@ -121,12 +135,46 @@ impl TextTable {
     /// # Errors
     /// No such column.
     pub fn cells(&self, column: &str) -> Result<&[Cell], DataError> {
-        self.columns.get(column).map(Vec::as_slice).ok_or_else(|| {
-            let names = self.names.iter().take(50).map(String::as_str).collect::<Vec<_>>().join(", ");
-            let hint =
-                if self.names.len() == 1 { ": are its values separated by something else than commas?" } else { "" };
-            self.error(format!("has no column `{column}`; it has {names}{hint}"))
-        })
+        match self.columns.get(&(column.to_string(), Reading::Cells)) {
+            Some(Column::Cells(cells)) => Ok(cells),
+            _ => Err(self.no_column(column)),
+        }
+    }
+
+    /// All numbers of a column that was asked for.
+    ///
+    /// # Errors
+    /// No such column.
+    pub fn numbers(&self, column: &str) -> Result<&[Option<f64>], DataError> {
+        match self.columns.get(&(column.to_string(), Reading::Numbers)) {
+            Some(Column::Numbers(numbers)) if self.has(column) => Ok(numbers),
+            _ => Err(self.no_column(column)),
+        }
+    }
+
+    /// All texts of a column that was asked for.
+    ///
+    /// # Errors
+    /// No such column.
+    pub fn texts(&self, column: &str) -> Result<&Texts, DataError> {
+        match self.columns.get(&(column.to_string(), Reading::Texts)) {
+            Some(Column::Texts(texts)) => Ok(texts),
+            _ => Err(self.no_column(column)),
+        }
+    }
+
+    /// All texts of a column that was asked for; the table is not needed any more.
+    pub(crate) fn into_texts(mut self, column: &str) -> Result<Texts, DataError> {
+        match self.columns.remove(&(column.to_string(), Reading::Texts)) {
+            Some(Column::Texts(texts)) => Ok(texts),
+            _ => Err(self.no_column(column)),
+        }
+    }
+
+    fn no_column(&self, column: &str) -> DataError {
+        let names = self.names.iter().take(50).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let hint = if self.names.len() == 1 { ": are its values separated by something else than commas?" } else { "" };
+        self.error(format!("has no column `{column}`; it has {names}{hint}"))
     }
 
     /// An error about one cell.
@@ -134,42 +182,28 @@ impl TextTable {
         DataError::Row { file: self.file.name.clone(), row, column: column.to_string(), problem }
     }
 
-    fn error(&self, problem: String) -> DataError {
+    pub(super) fn error(&self, problem: String) -> DataError {
         DataError::File { file: self.file.name.clone(), problem }
     }
 
-    /// The fields of a record, `what` of the file.
-    fn texts(&self, record: &ByteRecord, what: &dyn std::fmt::Display) -> Result<Vec<String>, DataError> {
-        let text = |field: &[u8]| String::from_utf8(field.to_vec());
-        record.iter().map(text).collect::<Result<_, _>>().map_err(|e| {
-            let start = record.position().map_or(0, csv::Position::byte);
-            let line = record.position().map_or(0, csv::Position::line);
-            self.error(format!(
-                "{what} is not UTF-8 text (in the record that starts at byte {start}, line {line}: {:?}); convert the file \
-                 to UTF-8, for example with iconv -f latin1 -t utf-8",
-                e.as_bytes().escape_ascii().to_string()
-            ))
-        })
-    }
-
     /// Where the wanted columns are, as far as they are here.
-    fn places(&self, wanted: &[&str]) -> Result<Vec<(String, usize)>, DataError> {
-        let mut places: Vec<(String, usize)> = Vec::new();
-        for column in wanted {
+    fn places<'a>(&self, wanted: &[(&'a str, Reading)]) -> Result<Vec<(&'a str, Reading, usize)>, DataError> {
+        let mut places: Vec<(&str, Reading, usize)> = Vec::new();
+        for (column, reading) in wanted {
             let mut found = self.names.iter().enumerate().filter(|(_, name)| name == column).map(|(place, _)| place);
             let Some(place) = found.next() else { continue };
             if found.next().is_some() {
                 return Err(self.error(format!("has two columns `{column}`; rename or remove one of them")));
             }
-            if !places.iter().any(|(name, _)| name == column) {
-                places.push(((*column).to_string(), place));
+            if !places.contains(&(column, *reading, place)) {
+                places.push((column, *reading, place));
             }
         }
         Ok(places)
     }
 
-    fn wrong_length(&self, row: usize, texts: &[String]) -> DataError {
-        let start: Vec<&str> = texts.iter().take(SHOWN).map(String::as_str).collect();
+    fn wrong_length(&self, row: usize, texts: &[&str]) -> DataError {
+        let start: Vec<String> = texts.iter().take(SHOWN).map(|text| shortened(text)).collect();
         let more = if texts.len() > SHOWN { " ..." } else { "" };
         let missing = match self.names.get(texts.len()) {
             Some(column) => format!("`{column}` and what follows is missing"),
@@ -182,6 +216,34 @@ impl TextTable {
             start.join(" | ")
         ))
     }
+}
+
+/// Ends a message about bytes that are not text.
+const CONVERT: &str = "convert the file to UTF-8, for example with iconv -f latin1 -t utf-8";
+
+/// What is wrong with a row that is not UTF-8, the first of `body`, which ends the file.
+pub(super) fn not_utf8(bytes: &[u8], body: &[u8], row: usize, line: u64) -> String {
+    let good = std::str::from_utf8(body).map_or_else(|e| e.valid_up_to(), str::len);
+    let near = body.get(good.saturating_sub(12)..(good + 8).min(body.len())).unwrap_or_default();
+    format!(
+        "row {row} is not UTF-8 text (byte {} of the file, line {line}: {:?}); {CONVERT}",
+        bytes.len() - body.len() + good,
+        near.escape_ascii().to_string()
+    )
+}
+
+/// The fields of a record; nothing where one of them is not UTF-8.
+fn fields(record: &ByteRecord) -> Option<Vec<&str>> {
+    record.iter().map(|field| std::str::from_utf8(field).ok()).collect()
+}
+
+/// The start of a value for a message.
+fn shortened(text: &str) -> String {
+    let mut start: String = text.chars().take(LONGEST_SHOWN).collect();
+    if start.len() < text.len() {
+        start.push_str("...");
+    }
+    start
 }
 
 /// The names of a header; `first` where it has none for its first column.
@@ -264,13 +326,18 @@ impl Iterator for Lines<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Location;
     use super::*;
+
+    fn as_cells<'a>(wanted: &[&'a str]) -> Vec<(&'a str, Reading)> {
+        wanted.iter().map(|column| (*column, Reading::Cells)).collect()
+    }
 
     fn open(text: impl AsRef<[u8]>, wanted: &[&str]) -> Result<TextTable, DataError> {
         let bytes: &'static [u8] = Box::leak(text.as_ref().to_vec().into_boxed_slice());
         let file =
             DataFile { name: "list".into(), location: Location::Embedded(bytes), remedy: "copy it again".into() };
-        TextTable::open(file, wanted, TextForm { first: "image", names: None })
+        TextTable::open(file, &as_cells(wanted), TextForm { first: "image", names: None })
     }
 
     fn column(table: &TextTable, name: &str) -> Vec<String> {
@@ -325,7 +392,7 @@ mod tests {
                 remedy: String::new(),
             };
             let form = TextForm { first: "image", names: Some(&names) };
-            let table = TextTable::open(file, &["image", "part"], form).unwrap();
+            let table = TextTable::open(file, &as_cells(&["image", "part"]), form).unwrap();
             assert_eq!(table.cells("part").unwrap(), [Cell::Integer(0), Cell::Integer(2)], "{text:?}");
         }
     }
@@ -357,7 +424,7 @@ mod tests {
     #[test]
     fn latin_1_is_named_with_its_row_and_place() {
         let message = refusal(b"image,y\na.jpg,1\ncaf\xe9.jpg,0\n");
-        assert!(message.contains("row 1 is not UTF-8") && message.contains("byte 16, line 3"), "{message}");
+        assert!(message.contains("row 1 is not UTF-8") && message.contains("byte 19 of the file, line 3"), "{message}");
         assert!(message.contains("iconv"), "{message}");
     }
 
@@ -366,6 +433,26 @@ mod tests {
         assert!(refusal("image,y\na.jpg,0\nb.jpg,\n").contains("row 1: column `y`: is empty"));
         let table = open("image,y\nnull,NA\n", &["image", "y"]).unwrap();
         assert_eq!((column(&table, "image"), column(&table, "y")), (vec!["null".into()], vec!["NA".into()]));
+    }
+
+    #[test]
+    fn the_byte_that_is_not_utf_8_is_counted_from_the_start_of_the_file_even_inside_quotes() {
+        let message = refusal(b"\xef\xbb\xbfimage,y\n\"a\nb\nc\xff\",1\n");
+        assert!(message.contains("row 0 is not UTF-8 text (byte 17 of the file"), "{message}");
+        assert!(refusal(b"image,\xff\na,1\n").contains("the header is not UTF-8"));
+    }
+
+    #[test]
+    fn a_column_of_texts_keeps_spaces_and_emptiness_and_one_of_numbers_may_have_gaps() {
+        let bytes: &'static [u8] = b"image,text,share\n1,  two  ,0.5\n2,,\n3,NA,True\n4,\"\n\",1e-1\n";
+        let file = || DataFile { name: "list".into(), location: Location::Embedded(bytes), remedy: String::new() };
+        let form = TextForm { first: "image", names: None };
+        let table = TextTable::open(file(), &[("text", Reading::Texts), ("share", Reading::Numbers)], form).unwrap();
+        let texts = table.texts("text").unwrap();
+        assert_eq!((0..4).map(|row| texts.get(row).unwrap()).collect::<Vec<_>>(), ["  two  ", "", "NA", "\n"]);
+        assert_eq!(table.numbers("share").unwrap(), [Some(0.5), None, Some(1.0), Some(0.1)]);
+        let message = TextTable::open(file(), &[("text", Reading::Numbers)], form).unwrap_err().to_string();
+        assert!(message.contains("row 0: column `text`: \"two\" is not a number"), "{message}");
     }
 
     #[test]

@@ -226,7 +226,7 @@ fn the_centre_crop_is_what_a_picture_shows() {
     folder.edit("[splits]", "[transform]\nresize = 10\ncrop = 4\n\n[splits]");
     let split = folder.open().unwrap().test;
     let picture = split.picture(9).unwrap();
-    assert_eq!((picture.width, picture.height, split.shape()), (4, 4, (3, 4, 4)));
+    assert_eq!((picture.width, picture.height, split.shape()), (4, 4, Some((3, 4, 4))));
     let batch = split.batch(&[9], Augment::None).unwrap();
     let values = pixels(&batch.inputs).squeeze(0).unwrap().permute((1, 2, 0)).unwrap().flatten_all().unwrap();
     for (value, byte) in values.to_vec1::<f32>().unwrap().iter().zip(&picture.pixels) {

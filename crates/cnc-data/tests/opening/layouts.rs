@@ -72,7 +72,7 @@ fn celeba_is_read_in_every_form_that_its_lists_circulate_in() {
         assert_eq!(dataset.train.labels(), [0, 1, 0, 1]);
         assert_eq!(dataset.train.attributes(), [0, 0, 1, 1]);
         assert_eq!((dataset.validation.len(), dataset.test.len()), (4, 4));
-        assert_eq!(dataset.train.shape(), (3, 224, 224));
+        assert_eq!(dataset.train.shape(), Some((3, 224, 224)));
         assert_eq!(dataset.test.picture(0).unwrap().pixels[0], 8 * 9);
     }
 }

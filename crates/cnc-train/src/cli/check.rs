@@ -1,16 +1,17 @@
 //! `cnc-train check`: read and decode everything, count, warn, train nothing.
 
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use anyhow::Result;
 use clap::Args;
-use cnc_data::{DataError, Dataset, Split, SplitName};
+use cnc_data::{DataError, Dataset, Group, HubCache, Split, SplitName};
 use rayon::prelude::*;
 
 use super::open_manifest;
 use crate::data::DataSettings;
+use crate::network::{self, WEIGHTS};
 
 /// Below this many samples, the accuracy of a group has an interval of more than 40 points.
 const FEW: usize = 20;
@@ -23,7 +24,8 @@ const LISTED: usize = 6;
 #[command(after_help = "Examples:
   cnc-train check digits
   cnc-train check my-data/dataset.toml
-  cnc-train check celeba --data img/celeba --skip-unreadable")]
+  cnc-train check celeba --data img/celeba --skip-unreadable
+  cnc-train check comments/dataset.toml --tokenizer bert-base-uncased")]
 pub(super) struct Arguments {
     /// Name of a built-in dataset, or path of a manifest.
     dataset: String,
@@ -37,9 +39,16 @@ pub(super) struct Arguments {
 /// Open the dataset, which reads and decodes every row, and print what is in it.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let manifest = open_manifest(&arguments.dataset)?;
-    let dataset = arguments.data.open(manifest, None, arguments.seed)?;
+    let mut data = arguments.data.clone();
+    if manifest.is_text() && data.tokenizer.is_none() {
+        // That of the weights which the recipe starts from, where they are here.
+        let weights = manifest.weights()?.and_then(|weights| HubCache::from_env().find_in(&weights, WEIGHTS).ok());
+        data.tokenizer = weights.map(|weights| network::folder(&weights).to_owned());
+    }
+    let dataset = data.open(manifest, None, arguments.seed)?;
     let splits = [&*dataset.train, &*dataset.validation, &*dataset.test];
-    println!("{}: every row was read and decoded", dataset.name);
+    let is_text = dataset.train.text(0).is_some();
+    println!("{}: every row was read{}", dataset.name, if is_text { "" } else { " and decoded" });
     for skipped in &dataset.skipped {
         println!("left out of {}: {}", skipped.split, skipped.problem);
     }
@@ -50,9 +59,27 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     for (index, class) in dataset.classes.iter().enumerate() {
         row(class, splits.map(|split| split.labels().iter().filter(|label| **label as usize == index).count()));
     }
-    println!("\n{:<24} {:>10} {:>10} {:>10}", "groups", "train", "validation", "test");
-    for (index, group) in dataset.train.groups().iter().enumerate() {
-        row(&group.name, splits.map(|split| split.groups().get(index).map_or(0, |group| group.rows.len())));
+    let groups = |title: &str, of: for<'a> fn(&'a Split) -> &'a [Group]| {
+        println!("\n{title:<24} {:>10} {:>10} {:>10}", "train", "validation", "test");
+        for (index, group) in of(&dataset.train).iter().enumerate() {
+            row(&group.name, splits.map(|split| of(split).get(index).map_or(0, |group| group.rows.len())));
+        }
+    };
+    if dataset.train.groups() == dataset.train.training_groups() {
+        groups("groups", Split::groups);
+    } else {
+        groups("groups of evaluation", Split::groups);
+        let none = splits.map(|split| split.len() - covered(split));
+        row("in none of them", none);
+        println!("groups of evaluation overlap: a row counts in each of its groups");
+        groups("groups of training", Split::training_groups);
+        println!("groups of training do not overlap: every row is in one");
+    }
+    if let Some(lengths) = lengths(&splits) {
+        println!("\n{:<24} {:>10} {:>10} {:>10}", "tokens of a text", "train", "validation", "test");
+        for (name, of) in ["median", "longest"].iter().zip(lengths) {
+            row(name, of);
+        }
     }
     println!();
     let mut warnings = few_samples(&dataset);
@@ -64,6 +91,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         println!("nothing to warn of");
     }
     Ok(())
+}
+
+/// Rows that are in at least one group of evaluation.
+fn covered(split: &Split) -> usize {
+    split.groups().iter().flat_map(|group| &group.rows).collect::<HashSet<_>>().len()
+}
+
+/// The median and the largest number of tokens in each split, where there are tokens.
+fn lengths(splits: &[&Split; 3]) -> Option<[[usize; 3]; 2]> {
+    let mut sorted = [const { Vec::new() }; 3];
+    for (split, lengths) in splits.iter().zip(&mut sorted) {
+        *lengths = (0..split.len() as u32).map(|row| split.tokens(row)).collect::<Option<Vec<usize>>>()?;
+        lengths.sort_unstable();
+    }
+    let at = |place: fn(usize) -> usize| {
+        sorted.each_ref().map(|lengths| lengths.get(place(lengths.len())).copied().unwrap_or(0))
+    };
+    Some([at(|count| count / 2), at(|count| count.saturating_sub(1))])
 }
 
 /// Warnings of classes and groups that are too small in a split for their accuracy to mean much. Nothing is decoded for
@@ -116,7 +161,10 @@ fn duplicates(splits: &[&Split; 3]) -> Result<Vec<String>> {
         let (mut across, mut example) = (0_usize, None);
         let hash = |row| {
             let mut hasher = DefaultHasher::new();
-            split.picture(row)?.pixels.hash(&mut hasher);
+            match split.text(row) {
+                Some(text) => text.hash(&mut hasher),
+                None => split.picture(row)?.pixels.hash(&mut hasher),
+            }
             Ok(hasher.finish())
         };
         let hashes: Vec<Result<u64, DataError>> = (0..split.len() as u32).into_par_iter().map(hash).collect();

@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use super::open_manifest;
 use crate::evaluate::{View, predict, summarise};
 use crate::methods::find;
-use crate::recipe::of_method;
+use crate::network::Network;
+use crate::recipe::of_method_and_model;
 use crate::run_folder::RunConfig;
 use crate::{device, table};
 
@@ -46,14 +47,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let path = file("config.toml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let config: RunConfig =
+    let mut config: RunConfig =
         toml::from_str(&text).map_err(|e| anyhow!("{}: {}", path.display(), e.to_string().trim()))?;
     let device = device::open(&arguments.device)?;
     let manifest = open_manifest(&config.dataset)?;
+    // The run has copies of what belongs to a model of text.
+    let (of_method, of_model) = of_method_and_model(&config.settings);
+    let network = Network::new(&config.model, Some(&arguments.run), &of_model)?;
+    if network.is_text() {
+        config.data.tokenizer = Some(arguments.run.clone());
+    }
     let dataset = config.data.open(manifest, config.limit, config.seed)?;
-    let (settings, _) = of_method(&config.settings);
-    let method = (find(&config.method)?.build)(&settings)?;
-    let model = method.model(cnc_models::build(&config.model, dataset.classes.len(), config.seed, &device)?)?;
+    let method = (find(&config.method)?.build)(&of_method)?;
+    let model = method.model(network.drawn(dataset.classes.len(), config.seed, &device)?)?;
     model.parameters().read(&file("model.safetensors"))?;
     let split = match arguments.split {
         SplitName::Train => &dataset.train,

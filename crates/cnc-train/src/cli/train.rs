@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use cnc_data::{Dataset, HubCache, Manifest};
 use toml::Table;
@@ -15,13 +15,11 @@ use crate::data::DataSettings;
 use crate::error::{UsageError, did_you_mean};
 use crate::job::Job;
 use crate::methods::find;
+use crate::network::{self, WEIGHTS};
 use crate::recipe::{Recipe, parse_assignment};
 use crate::run_folder::{RunConfig, RunFolder};
 use crate::selection::Selection;
 use crate::{device, table};
-
-/// The file of a model repository that has its weights.
-const WEIGHTS: &str = "model.safetensors";
 
 /// What to train, and where to put it.
 #[derive(Debug, Clone, Args)]
@@ -66,8 +64,9 @@ pub(super) struct Options {
     /// Which checkpoint counts, by its figure on validation [default: worst-group]
     #[arg(long, value_enum, value_name = "RULE")]
     select: Option<Selection>,
-    /// Start from these weights (.safetensors, or a state dict of PyTorch's) instead of drawn ones.
-    #[arg(long, value_name = "FILE")]
+    /// Start from these weights (.safetensors, or a state dict of PyTorch's) instead of drawn ones. Of text: the folder of a
+    /// checkpoint, with config.json and the tokenizer.
+    #[arg(long, value_name = "FILE|DIR")]
     init: Option<PathBuf>,
     /// The first N samples of each split only, for a smoke run.
     #[arg(long, value_name = "N")]
@@ -172,10 +171,28 @@ pub(super) fn configure(arguments: &Arguments) -> Result<(Job, Manifest)> {
             UsageError(format!("unknown model `{model}`{hint}\n  models: {}", cnc_models::names().join(", "))).into()
         );
     }
+    let kind = |is_text| if is_text { "text" } else { "images" };
+    let (of_model, of_data) = (cnc_models::takes_text(&model)?, manifest.is_text());
+    if of_model != of_data {
+        return Err(UsageError(format!(
+            "model `{model}` takes {}, and {} holds {}: choose another with --model",
+            kind(of_model),
+            manifest.name(),
+            kind(of_data)
+        ))
+        .into());
+    }
     let init = match arguments.options.init.clone().or(file.init) {
         None if recipe.model().is_ok_and(|name| name == model) => recipe_weights(&manifest)?,
         given => given,
     };
+    if let Some(path) = init.as_ref().filter(|path| !path.exists()) {
+        return Err(anyhow!("--init {}: there is no such file, nor a folder with config.json", path.display()));
+    }
+    let mut data = arguments.options.data.clone().or(file.data);
+    if let (true, None, Some(init)) = (of_data, &data.tokenizer, &init) {
+        data.tokenizer = Some(network::folder(init).to_owned());
+    }
     let opened = device::open(arguments.options.device.as_deref().or(file.device.as_deref()).unwrap_or("auto"))?;
     let config = RunConfig {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -188,7 +205,7 @@ pub(super) fn configure(arguments: &Arguments) -> Result<(Job, Manifest)> {
         select: arguments.options.select.or(file.select).unwrap_or(Selection::WorstGroup),
         limit: arguments.options.limit.or(file.limit),
         init,
-        data: arguments.options.data.clone().or(file.data).absolute()?,
+        data: data.absolute()?,
         settings: recipe.settings(info.name, &given)?,
     };
     Ok((Job::new(config, info)?, manifest))
@@ -219,6 +236,7 @@ fn read_config(path: &Path) -> Result<ConfigFile> {
 /// The general recipe, with the dataset's own laid over it.
 pub(super) fn recipe_of(manifest: &Manifest) -> Result<Recipe> {
     let general = Recipe::parse("general recipe", include_str!("../../../../datasets/recipe.toml"))?;
+    let general = if manifest.is_text() { general.for_text() } else { general };
     Ok(match manifest.recipe()? {
         None => general,
         Some(own) => general.overlaid(&Recipe::parse(&own.file, &own.text)?)?,
@@ -239,13 +257,19 @@ pub(super) fn describe(config: &RunConfig, dataset: &Dataset) {
         dataset.classes.len(),
         dataset.train.groups().len()
     );
+    if dataset.train.groups() != dataset.train.training_groups() {
+        let count = dataset.train.training_groups().len();
+        eprintln!("groups of evaluation overlap; methods that are told groups train on {count} that do not");
+    }
     eprintln!(
         "method {}, model {}, seed {}, device {} (f32), {} threads",
         config.method, config.model, config.seed, config.device, config.threads
     );
     match &config.init {
-        Some(path) => eprintln!("starting from the weights in {}", path.display()),
-        None => eprintln!("starting from scratch: weights are drawn from the seed"),
+        Some(path) if network::weights(path).is_some() => {
+            eprintln!("starting from the weights in {}", path.display());
+        }
+        Some(_) | None => eprintln!("starting from scratch: weights are drawn from the seed"),
     }
     for warning in few_samples(dataset) {
         eprintln!("warning: {warning}");

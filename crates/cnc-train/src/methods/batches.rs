@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use cnc_core::{BalancedSampler, shuffled, subsample};
-use cnc_data::{Augment, Draw};
+use cnc_data::{Augment, Draw, Split};
 
 use crate::seeds::Seeds;
 
@@ -63,6 +63,8 @@ impl Order {
 /// Batches of so many rows in an order: a function of the step alone.
 #[derive(Clone)]
 pub(super) struct Batches {
+    /// Whose rows they are: texts of like length go together.
+    pub(super) split: Arc<Split>,
     /// Which rows.
     pub(super) order: Order,
     /// Rows a batch; the last one of a pass may be shorter.
@@ -74,8 +76,9 @@ pub(super) struct Batches {
 impl Batches {
     /// One batch a step, each row in a fresh random view.
     pub(super) fn sampler(&self) -> Box<dyn FnMut(u64) -> Vec<Draw<()>> + Send> {
-        let (order, size) = (self.order.clone(), self.size);
+        let (split, order, size) = (Arc::clone(&self.split), self.order.clone(), self.size);
         let (order_seeds, crop_seeds) = (self.seeds.purpose("order"), self.seeds.purpose("crop"));
+        let length_seeds = self.seeds.purpose("lengths");
         let steps_per_pass = order.rows_per_pass(order_seeds).div_ceil(size).max(1);
         let mut current: Option<(u64, Vec<u32>)> = None;
         Box::new(move |step| {
@@ -85,7 +88,7 @@ impl Batches {
                 let pass = step / steps_per_pass;
                 let rows = match current.take() {
                     Some((of, rows)) if of == pass => rows,
-                    _ => order.pass(pass, order_seeds),
+                    _ => split.epoch(order.pass(pass, order_seeds), size as usize, length_seeds.at(pass).value()),
                 };
                 let start = (step % steps_per_pass * size) as usize;
                 let batch = rows.iter().skip(start).take(size as usize).copied().collect();
@@ -97,12 +100,21 @@ impl Batches {
     }
 }
 
+/// A few images, for tests of what is done with rows.
+#[cfg(test)]
+pub(super) fn images() -> Arc<Split> {
+    use cnc_data::{Dataset, Manifest, OpenOptions};
+
+    let options = OpenOptions { limit: Some(9), ..OpenOptions::default() };
+    Dataset::open(&Manifest::open("digits").unwrap(), &options).unwrap().train
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn batches(order: Order, size: u64) -> Batches {
-        Batches { order, size, seeds: Seeds::new(3) }
+        Batches { split: images(), order, size, seeds: Seeds::new(3) }
     }
 
     fn rows(sampler: &mut impl FnMut(u64) -> Vec<Draw<()>>, step: u64) -> Vec<u32> {

@@ -1,6 +1,8 @@
 //! CVaR DRO (Levy et al. 2020, "Large-scale methods for distributionally robust optimization"): the mean of the worst
 //! share of the losses of each batch.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use cnc_core::{cross_entropy_per_sample, cvar};
@@ -45,7 +47,12 @@ impl Method for CvarSettings {
         let samples = run.dataset.train.len();
         let seeds = run.seeds.purpose("cvar-dro");
         let mut objective = WorstShare {
-            batches: Batches { order: Order::all(samples), size: self.training.batch_size, seeds },
+            batches: Batches {
+                split: Arc::clone(&run.dataset.train),
+                order: Order::all(samples),
+                size: self.training.batch_size,
+                seeds,
+            },
             alpha: self.alpha,
             device: run.device.clone(),
         };

@@ -2,6 +2,8 @@
 //!
 //! As a method of its own it has the usual remedies as options: label smoothing, focal loss, mixup, class weights.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
 use cnc_core::{
@@ -88,7 +90,7 @@ impl Method for ErmSettings {
         let weights =
             if self.class_weights { class_weights(train.labels(), run.dataset.classes.len())? } else { vec![] };
         let (order, seeds) = (Order::all(train.len()), run.seeds.purpose("erm"));
-        let batches = Batches { order, size: self.training.batch_size, seeds };
+        let batches = Batches { split: Arc::clone(&run.dataset.train), order, size: self.training.batch_size, seeds };
         let mut objective =
             Erm { batches, device: run.device.clone(), variant: self.variant()?, class_weights: weights };
         Ok(vec![run.stage(&self.training.plan("erm", "ERM", train.len()), &mut objective, None)?])
@@ -111,7 +113,12 @@ pub(super) fn first_stage_on(
 ) -> Result<TrainedStage> {
     let plan = training.plan(name, title, rows.len());
     let order = Order::Epochs(rows.into());
-    let batches = Batches { order, size: training.batch_size, seeds: run.seeds.purpose(name) };
+    let batches = Batches {
+        split: Arc::clone(&run.dataset.train),
+        order,
+        size: training.batch_size,
+        seeds: run.seeds.purpose(name),
+    };
     run.stage(&plan, &mut plain(run, batches), before)
 }
 

@@ -23,14 +23,14 @@ pub(super) fn wrong_rows(run: &Run, predictions: &[u32]) -> Vec<u32> {
 pub(super) fn training_errors(run: &Run, predictions: &[u32]) -> TrainingErrors {
     let train = &run.dataset.train;
     let mut largest = vec![0; run.dataset.classes.len()];
-    for group in train.groups() {
+    for group in train.training_groups() {
         if let Some(size) = largest.get_mut(group.class as usize) {
             *size = (*size).max(group.rows.len());
         }
     }
     let wrong = |row: &&u32| predictions.get(**row as usize) != train.labels().get(**row as usize);
     let minority_errors = train
-        .groups()
+        .training_groups()
         .iter()
         .filter(|group| largest.get(group.class as usize).is_some_and(|size| group.rows.len() < *size))
         .map(|group| group.rows.iter().filter(wrong).count() as u64)

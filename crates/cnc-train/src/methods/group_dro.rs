@@ -3,6 +3,8 @@
 //!
 //! Methods that infer environments train on them with the same objective.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use cnc_core::{GroupDro, GroupDroOptions, cross_entropy_per_sample};
@@ -58,7 +60,7 @@ impl GroupDroSettings {
 impl Method for GroupDroSettings {
     fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
         let groups = training_groups(run)?;
-        let count = run.dataset.train.groups().len();
+        let count = run.dataset.train.training_groups().len();
         Ok(vec![on_groups(run, self, ("group-dro", "Group DRO"), groups, count, None)?])
     }
 }
@@ -75,7 +77,12 @@ pub(super) fn on_groups(
     let options = GroupDroOptions { step_size: settings.step_size, adjustment: settings.adjustment };
     let order = Order::balanced(&groups)?;
     let mut objective = OnGroups {
-        batches: Batches { order, size: settings.training.batch_size, seeds: run.seeds.purpose(name) },
+        batches: Batches {
+            split: Arc::clone(&run.dataset.train),
+            order,
+            size: settings.training.batch_size,
+            seeds: run.seeds.purpose(name),
+        },
         dro: GroupDro::new(&sizes(&groups, count), options)?,
         groups,
         device: run.device.clone(),

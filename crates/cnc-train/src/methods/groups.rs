@@ -19,7 +19,7 @@ pub(super) fn training_groups(run: &Run) -> Result<Vec<u32>> {
 /// When a row is in no group or in several.
 pub(super) fn groups_of_rows(split: &Split) -> Result<Vec<u32>> {
     let mut of_row: Vec<Option<u32>> = vec![None; split.len()];
-    for (index, group) in (0..).zip(split.groups()) {
+    for (index, group) in (0..).zip(split.training_groups()) {
         for row in &group.rows {
             let Some(place) = of_row.get_mut(*row as usize) else { continue };
             if place.replace(index).is_some() {

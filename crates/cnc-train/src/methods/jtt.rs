@@ -1,6 +1,8 @@
 //! Just Train Twice (Liu et al. 2021): train a plain model for a few epochs, then a second one, from its own initial
 //! weights, on a training set in which the first one's errors stand several times.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use cnc_core::upsampled;
 use serde::{Deserialize, Serialize};
@@ -58,7 +60,12 @@ impl Method for JttSettings {
         }
         let rows = upsampled(samples as u32, &errors, self.upweight)?;
         let order = Order::Epochs(rows.into());
-        let batches = Batches { order, size: self.training.batch_size, seeds: run.seeds.purpose("jtt") };
+        let batches = Batches {
+            split: Arc::clone(&run.dataset.train),
+            order,
+            size: self.training.batch_size,
+            seeds: run.seeds.purpose("jtt"),
+        };
         let plan = self.training.plan("jtt", "JTT", samples);
         let trained = run.stage(&plan, &mut plain(run, batches), Some(&identified))?;
         Ok(vec![identified, trained])

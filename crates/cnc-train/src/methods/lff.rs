@@ -1,6 +1,8 @@
 //! Learning from failure (Nam et al. 2020): two models at once. The biased one learns what is easy, by generalised
 //! cross-entropy; samples that it finds harder than the other model does count for more in the other one's loss.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_core::{LossAverages, cross_entropy_per_sample, difficulty, generalised_cross_entropy_per_sample};
@@ -52,7 +54,12 @@ impl Method for LffSettings {
         let seeds = run.seeds.purpose("lff");
         let averages = || LossAverages::new(labels, classes, self.loss_averaging);
         let mut objective = TwoModels {
-            batches: Batches { order: Order::all(samples), size: self.training.batch_size, seeds },
+            batches: Batches {
+                split: Arc::clone(&run.dataset.train),
+                order: Order::all(samples),
+                size: self.training.batch_size,
+                seeds,
+            },
             biased: run.fresh_model("lff-biased")?,
             biased_losses: averages()?,
             debiased_losses: averages()?,
@@ -109,7 +116,7 @@ impl Objective for TwoModels {
     }
 
     fn further_parameters(&self) -> Vec<(String, Var)> {
-        let biased = self.biased.parameters().trainable();
+        let biased = self.biased.trainable();
         biased.into_iter().map(|(name, parameter)| (format!("{BIASED}{name}"), parameter)).collect()
     }
 

@@ -4,6 +4,8 @@
 //! RWG and RWY draw a group or a class uniformly and then one of its samples: reweighting by resampling, as the authors'
 //! code does it. SUBG cuts every group to the size of the smallest.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -105,7 +107,12 @@ fn balanced(
     title: &'static str,
     order: Order,
 ) -> Result<Vec<TrainedStage>> {
-    let batches = Batches { order, size: training.batch_size, seeds: run.seeds.purpose(name) };
+    let batches = Batches {
+        split: Arc::clone(&run.dataset.train),
+        order,
+        size: training.batch_size,
+        seeds: run.seeds.purpose(name),
+    };
     let plan = training.plan(name, title, run.dataset.train.len());
     Ok(vec![run.stage(&plan, &mut plain(run, batches), None)?])
 }

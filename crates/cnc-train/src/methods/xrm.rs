@@ -3,6 +3,8 @@
 //! sample, is sure of. What that one gets wrong in the end is the second environment; Group DRO trains on class and
 //! environment. No group label anywhere.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use candle_core::{D, DType, Device, Tensor, Var};
 use cnc_core::{class_balanced_cross_entropy, environment_groups, flip_probability};
@@ -55,7 +57,12 @@ impl Method for XrmSettings {
         let seeds = run.seeds.purpose("twins");
         let mut halves = seeds.purpose("halves").generator();
         let mut objective = Twins {
-            batches: Batches { order: Order::all(train.len()), size: self.twins.batch_size, seeds },
+            batches: Batches {
+                split: Arc::clone(&run.dataset.train),
+                order: Order::all(train.len()),
+                size: self.twins.batch_size,
+                seeds,
+            },
             second: run.fresh_model("second twin")?,
             of_first: train.labels().iter().map(|_| halves.random()).collect(),
             labels: train.labels().to_vec(),
@@ -126,7 +133,7 @@ impl Objective for Twins {
     }
 
     fn further_parameters(&self) -> Vec<(String, Var)> {
-        let second = self.second.parameters().trainable();
+        let second = self.second.trainable();
         second.into_iter().map(|(name, parameter)| (format!("{SECOND}{name}"), parameter)).collect()
     }
 
@@ -173,12 +180,13 @@ impl Twins {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::methods::batches::images;
 
     #[test]
     fn a_label_flips_to_what_the_other_network_is_sure_of_and_stays_where_it_knows_nothing() {
         let seeds = Seeds::new(0);
         let mut twins = Twins {
-            batches: Batches { order: Order::all(4), size: 4, seeds },
+            batches: Batches { split: images(), order: Order::all(4), size: 4, seeds },
             second: cnc_models::build("lenet", 2, 0, &Device::Cpu).unwrap(),
             of_first: vec![true; 4],
             labels: vec![0, 0, 1, 0],
@@ -195,7 +203,7 @@ mod tests {
     #[test]
     fn the_labels_and_the_second_network_go_on_from_a_checkpoint() {
         let twins = |seed: u64, labels: Vec<u32>| Twins {
-            batches: Batches { order: Order::all(2), size: 2, seeds: Seeds::new(0) },
+            batches: Batches { split: images(), order: Order::all(2), size: 2, seeds: Seeds::new(0) },
             second: cnc_models::build("lenet", 2, seed, &Device::Cpu).unwrap(),
             of_first: vec![true; 2],
             labels,

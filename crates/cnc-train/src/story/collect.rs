@@ -20,6 +20,9 @@ const ERRORS: usize = 24;
 /// Samples that are shown in every attribute value at most, each of another class.
 const COUNTERFACTUALS: usize = 3;
 
+/// Characters of a text that are shown at most.
+const CHARACTERS: usize = 280;
+
 /// Test samples whose representations are shown at most.
 const POINTS: usize = 600;
 
@@ -255,7 +258,10 @@ impl Collector<'_> {
         });
         Ok(Sample {
             row,
-            content: Content::Picture(picture::encode(&split.picture(row)?).ok_or_else(missing)?),
+            content: match split.text(row) {
+                Some(text) => Content::Text(start_of(text)),
+                None => Content::Picture(picture::encode(&split.picture(row)?).ok_or_else(missing)?),
+            },
             class: self.class(class),
             attribute: attribute.cloned().unwrap_or_default(),
             predictions: predictions.collect::<Option<_>>().ok_or_else(missing)?,
@@ -264,6 +270,15 @@ impl Collector<'_> {
 
     fn class(&self, class: u32) -> String {
         self.dataset.classes.get(class as usize).cloned().unwrap_or_default()
+    }
+}
+
+/// A text as far as it is shown, on one line.
+fn start_of(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(CHARACTERS) {
+        Some((end, _)) => format!("{} …", line.get(..end).unwrap_or_default().trim_end()),
+        None => line,
     }
 }
 

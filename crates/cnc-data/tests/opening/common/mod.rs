@@ -1,5 +1,7 @@
 //! A dataset folder that a test writes itself: a manifest and parquet files of tiny images.
 
+pub mod comments;
+
 use std::io::Cursor;
 use std::path::Path;
 use std::sync::Arc;
@@ -121,7 +123,7 @@ pub fn png(width: u32, height: u32, pixel: impl Fn(u32, u32) -> [u8; 3]) -> Vec<
     bytes.into_inner()
 }
 
-fn write_table(path: &Path, columns: &[(&str, ArrayRef)]) {
+pub fn write_table(path: &Path, columns: &[(&str, ArrayRef)]) {
     let field = |(name, array): &(&str, ArrayRef)| Field::new(*name, array.data_type().clone(), true);
     let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
     let arrays = columns.iter().map(|(_, array)| Arc::clone(array)).collect();

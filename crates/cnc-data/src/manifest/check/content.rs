@@ -1,0 +1,92 @@
+//! What the rows hold: images and their transform, or texts and their length.
+
+use super::super::{Content, TextRules, raw};
+use super::{Fault, fault};
+use crate::image::transform::{RandomView, Transform};
+use crate::text;
+
+/// Larger sides are a typing mistake: 4096 x 4096 x 3 bytes are 48 MiB an image.
+const MAX_SIDE: u32 = 4096;
+/// Tokens of the longest text, where the manifest does not say it.
+const USUAL_LENGTH: usize = 256;
+
+pub(super) fn images(raw: Option<raw::Transform>, input: &raw::Input) -> Result<Content, Fault> {
+    if input.max_length.is_some() {
+        return Err(fault("input.max_length", "is of texts; these are images"));
+    }
+    Ok(Content::Images(transform(&raw.unwrap_or_default())?))
+}
+
+pub(super) fn texts(has_transform: bool, input: &raw::Input) -> Result<Content, Fault> {
+    if has_transform {
+        return Err(fault("transform", "is of images; these are texts"));
+    }
+    if input.folder.is_some() {
+        return Err(fault("input.folder", "is of images; texts are in the column itself"));
+    }
+    let max_length = input.max_length.unwrap_or(USUAL_LENGTH);
+    text::check_length(max_length).map_err(|problem| fault("input.max_length", problem))?;
+    Ok(Content::Texts(TextRules { max_length }))
+}
+
+fn transform(raw: &raw::Transform) -> Result<Transform, Fault> {
+    for (key, side) in [("transform.resize", raw.resize), ("transform.crop", raw.crop)] {
+        if side.is_some_and(|side| side == 0 || side > MAX_SIDE) {
+            return Err(fault(key, format!("must be between 1 and {MAX_SIDE} pixels")));
+        }
+    }
+    if let (Some(resize), Some(crop)) = (raw.resize, raw.crop)
+        && crop > resize
+    {
+        return Err(fault("transform.crop", format!("{crop} is larger than `resize`, {resize}")));
+    }
+    let mean = raw.mean.unwrap_or([0.5; 3]);
+    let std = raw.std.unwrap_or([0.5; 3]);
+    if !mean.iter().all(|mean| mean.is_finite()) {
+        return Err(fault("transform.mean", "must be three finite numbers"));
+    }
+    if !std.iter().all(|std| std.is_finite() && *std > 0.0) {
+        return Err(fault("transform.std", "must be three numbers greater than 0"));
+    }
+    let random = random_view(raw)?;
+    Ok(Transform {
+        square: raw.square.unwrap_or(false),
+        resize: raw.resize,
+        crop: raw.crop,
+        random,
+        flip: raw.flip.unwrap_or(false),
+        mean,
+        std,
+    })
+}
+
+fn random_view(raw: &raw::Transform) -> Result<RandomView, Fault> {
+    if !matches!(raw.augment, Some(raw::Augment::ResizedCrop)) && (raw.scale.is_some() || raw.ratio.is_some()) {
+        let problem = "`scale` and `ratio` belong to augment = \"resized-crop\"";
+        return Err(fault("transform", problem));
+    }
+    match raw.augment {
+        None | Some(raw::Augment::Crop) if raw.crop.is_some() => Ok(RandomView::Crop),
+        None | Some(raw::Augment::None) => Ok(RandomView::None),
+        Some(raw::Augment::Crop) => Err(fault("transform.augment", "\"crop\" needs the size of the `crop`")),
+        Some(raw::Augment::ResizedCrop) => {
+            if raw.crop.or(raw.resize).is_none() {
+                return Err(fault("transform.augment", "\"resized-crop\" needs a size: `resize` or `crop`"));
+            }
+            // torchvision's defaults of RandomResizedCrop.
+            let scale = raw.scale.unwrap_or([0.08, 1.0]);
+            let ratio = raw.ratio.unwrap_or([0.75, 4.0 / 3.0]);
+            let ordered = |[low, high]: [f64; 2]| low > 0.0 && low <= high && high.is_finite();
+            if !ordered(scale) || scale.iter().any(|share| *share > 1.0) {
+                return Err(fault(
+                    "transform.scale",
+                    "must be two shares of the area, between 0 and 1, the smaller first",
+                ));
+            }
+            if !ordered(ratio) {
+                return Err(fault("transform.ratio", "must be two positive numbers, the smaller first"));
+            }
+            Ok(RandomView::ResizedCrop { scale, ratio })
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The model of a run: what it is built from, and the weights that it starts from.
+//!
+//! A model of images is known by its name. One of text takes its sizes from the `config.json` of a checkpoint: a folder
+//! with the weights and the tokenizer beside it, as the hub holds it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+use cnc_models::weights::Head;
+use cnc_models::{Bert, BertConfig, Model, Notice, Pooling, TextOptions};
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use crate::error::UsageError;
+use crate::recipe::checked;
+
+/// The weights of a checkpoint.
+pub const WEIGHTS: &str = "model.safetensors";
+
+/// The files of a checkpoint of text that a run keeps a copy of, as far as they are there: what reads its weights needs
+/// them.
+const BESIDE: [&str; 4] = ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+
+/// Settings of models, as a recipe has them; those of texts stand in the recipes of texts only.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ModelSettings {
+    checkpoint_activations: bool,
+    pooling: PoolingName,
+    freeze: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PoolingName {
+    #[default]
+    Pooler,
+    Mean,
+}
+
+/// The folder of a checkpoint that `--init` names by itself or by its weights.
+#[must_use]
+pub fn folder(init: &Path) -> &Path {
+    let here = Path::new(".");
+    if init.is_dir() { init } else { init.parent().filter(|folder| *folder != Path::new("")).unwrap_or(here) }
+}
+
+/// The file of the weights that `--init` names by itself or by its folder; none in a folder without weights.
+#[must_use]
+pub fn weights(init: &Path) -> Option<PathBuf> {
+    if !init.is_dir() {
+        return Some(init.to_owned());
+    }
+    Some(init.join(WEIGHTS)).filter(|file| file.exists())
+}
+
+/// What the models of a run are built from, and start from.
+#[derive(Debug, Clone)]
+pub struct Network {
+    name: String,
+    /// What a model of text is built from; nothing for a model of images.
+    text: Option<TextOptions>,
+    init: Option<PathBuf>,
+    recompute: bool,
+}
+
+impl Network {
+    /// A model of this name, from the weights that `init` names, with the settings that a recipe has for models.
+    ///
+    /// # Errors
+    /// When there is no such model, no checkpoint to take the sizes of a model of text from, one that no model can be built
+    /// from, or a setting that is not valid.
+    pub fn new(name: &str, init: Option<&Path>, settings: &Table) -> Result<Self> {
+        let settings: ModelSettings = checked(name, settings)?;
+        let text = if cnc_models::takes_text(name)? { Some(text_options(name, init, &settings)?) } else { None };
+        Ok(Self {
+            name: name.to_owned(),
+            text,
+            init: init.map(Path::to_owned),
+            recompute: settings.checkpoint_activations,
+        })
+    }
+
+    /// Whether its models take texts.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// A model with weights drawn from the seed.
+    ///
+    /// # Errors
+    /// When it cannot be for so many classes, or does not recompute activations.
+    pub fn drawn(&self, classes: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>> {
+        let mut model = match &self.text {
+            None => cnc_models::build(&self.name, classes, seed, device)?,
+            Some(options) => cnc_models::build_text(&self.name, classes, seed, device, options)?,
+        };
+        self.recomputing(&mut *model)?;
+        Ok(model)
+    }
+
+    /// A model that starts from the weights that `init` names, and what a user should know of these; drawn from the seed is
+    /// what they leave open.
+    ///
+    /// # Errors
+    /// As [`drawn`](Self::drawn), and when the weights do not fit the model.
+    pub fn started(&self, classes: usize, seed: u64, device: &Device) -> Result<(Box<dyn Model>, Vec<String>)> {
+        let Some(file) = self.init.as_deref().and_then(weights) else {
+            return Ok((self.drawn(classes, seed, device)?, Vec::new()));
+        };
+        let mut notes = Vec::new();
+        let Some(options) = &self.text else {
+            let model = self.drawn(classes, seed, device)?;
+            if let Head::LeftOut { classes: of_file } = cnc_models::weights::load(&*model, &file)? {
+                notes.push(format!(
+                    "the classifier `{}` of {} is for {of_file} classes and left out; that for the {classes} here is drawn \
+                     from the seed",
+                    model.classifier(),
+                    file.display()
+                ));
+            }
+            return Ok((model, notes));
+        };
+        let mut model = Bert::new(classes, seed, device, options)?;
+        self.recomputing(&mut model)?;
+        let Notice { fresh, unknown, .. } = model
+            .read_pretrained(&file)
+            .with_context(|| format!("{} does not fit the config.json beside it", file.display()))?;
+        if !fresh.is_empty() {
+            notes.push(format!("not in {}, so drawn from the seed: {}", file.display(), fresh.join(", ")));
+        }
+        if !unknown.is_empty() {
+            notes.push(format!("left aside of {}: {}", file.display(), unknown.join(", ")));
+        }
+        Ok((Box::new(model), notes))
+    }
+
+    /// What stands in `config.json` beside the weights of a model that was trained for these classes, so that others load it:
+    /// under the names of timm, or those of transformers.
+    ///
+    /// # Errors
+    /// When the checkpoint's own `config.json` cannot be read again.
+    pub fn config(&self, model: &dyn Model, classes: &[String]) -> Result<serde_json::Value> {
+        let (Some(_), Some(init)) = (&self.text, &self.init) else {
+            return Ok(serde_json::json!({
+                "architecture": self.name,
+                "num_classes": model.classes(),
+                "num_features": model.dim(),
+                "label_names": classes,
+            }));
+        };
+        let path = folder(init).join("config.json");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut config: serde_json::Value =
+            serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+        if let Some(fields) = config.as_object_mut() {
+            let numbered = || classes.iter().enumerate();
+            let by_number: BTreeMap<String, &String> = numbered().map(|(i, name)| (i.to_string(), name)).collect();
+            let by_name: BTreeMap<&String, usize> = numbered().map(|(i, name)| (name, i)).collect();
+            fields.insert("id2label".to_owned(), serde_json::json!(by_number));
+            fields.insert("label2id".to_owned(), serde_json::json!(by_name));
+        }
+        Ok(config)
+    }
+
+    /// Copy what belongs to a checkpoint of text besides its weights into the folder of a run.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn copy_beside(&self, run: &Path) -> Result<()> {
+        match (&self.text, &self.init) {
+            (Some(_), Some(init)) => copy_beside(folder(init), run),
+            _ => Ok(()),
+        }
+    }
+
+    fn recomputing(&self, model: &mut dyn Model) -> Result<(), UsageError> {
+        if !self.recompute {
+            return Ok(());
+        }
+        model.recompute_activations().map_err(|error| UsageError(format!("checkpoint_activations = true: {error}")))
+    }
+}
+
+fn text_options(name: &str, init: Option<&Path>, settings: &ModelSettings) -> Result<TextOptions> {
+    let Some(init) = init else {
+        return Err(UsageError(format!(
+            "model `{name}` has the sizes that the config.json of a checkpoint says, and no checkpoint is given\n  hint: \
+             --init DIR, with config.json, tokenizer.json or vocab.txt, and {WEIGHTS}"
+        ))
+        .into());
+    };
+    let mut options = TextOptions::new(BertConfig::read(&folder(init).join("config.json"))?);
+    options.pooling = match settings.pooling {
+        PoolingName::Pooler => Pooling::Pooler,
+        PoolingName::Mean => Pooling::Mean,
+    };
+    let patterns = settings.freeze.split([',', ' ']);
+    options.freeze = patterns.filter(|pattern| !pattern.is_empty()).map(str::to_owned).collect();
+    Ok(options)
+}
+
+fn copy_beside(from: &Path, to: &Path) -> Result<()> {
+    for name in BESIDE {
+        let file = from.join(name);
+        if file.is_file() {
+            let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            cnc_nn::files::write_atomically(&to.join(name), &bytes)?;
+        }
+    }
+    Ok(())
+}
