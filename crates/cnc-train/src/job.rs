@@ -46,6 +46,16 @@ impl Job {
         Ok(Self { config, info, method, text })
     }
 
+    /// Whether the model can start as the run says, before the run has a folder.
+    ///
+    /// # Errors
+    /// When a setting names no part of the model, or the weights do not fit it.
+    pub fn check_model(&self, dataset: &Dataset, device: &Device) -> Result<()> {
+        let Some(options) = &self.text else { return Ok(()) };
+        let (config, classes) = (&self.config, dataset.classes.len());
+        network::started(&config.model, Some(options), config.init.as_deref(), classes, config.seed, device).map(drop)
+    }
+
     /// Train all stages, and write the model, the report and the results into the folder.
     ///
     /// # Errors

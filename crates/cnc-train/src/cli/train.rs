@@ -125,6 +125,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let device = device::open(&config.device)?;
     let dataset = Arc::new(config.data.open(manifest, config.limit, config.seed)?);
     describe(config, &dataset);
+    job.check_model(&dataset, &device)?;
     let path = arguments.out.clone().unwrap_or_else(|| default_folder(&dataset.name, config));
     let folder = RunFolder::open(&path, config, arguments.resume)?;
     let results = job.run(dataset, device, folder, stop_on_signal()?)?;
