@@ -63,6 +63,12 @@ pub trait Model: Send + Sync {
         self.parameters().trainable()
     }
 
+    /// Whether weight decay pulls at a variable of this name. Transformers are trained without it on biases and on layer
+    /// norm, networks of convolutions with it on everything.
+    fn decays(&self, _name: &str) -> bool {
+        true
+    }
+
     /// Size of a representation.
     fn dim(&self) -> usize;
 

@@ -65,9 +65,15 @@ impl OptimizerSettings {
         Ok(())
     }
 
-    /// The optimiser of these parameters.
-    pub(crate) fn build(&self, parameters: Vec<(String, Var)>) -> cnc_nn::Result<Box<dyn Optimizer>> {
-        let groups = vec![ParameterGroup { parameters, weight_decay: self.weight_decay, lr_scale: 1.0 }];
+    /// The optimiser of these parameters, with weight decay on those whose names `decays` says.
+    pub(crate) fn build(
+        &self,
+        parameters: Vec<(String, Var)>,
+        decays: impl Fn(&str) -> bool,
+    ) -> cnc_nn::Result<Box<dyn Optimizer>> {
+        let (decayed, others) = parameters.into_iter().partition(|(name, _)| decays(name));
+        let group = |parameters, weight_decay| ParameterGroup { parameters, weight_decay, lr_scale: 1.0 };
+        let groups = vec![group(decayed, self.weight_decay), group(others, 0.0)];
         Ok(match self.name {
             OptimizerName::Sgd => Box::new(Sgd::new(groups, SgdOptions { momentum: self.momentum, nesterov: false })?),
             OptimizerName::AdamW => Box::new(AdamW::new(groups, AdamWOptions::default())?),

@@ -204,7 +204,7 @@ impl<'a> Stage<'a> {
     ) -> Result<Self> {
         let mut parameters = model.trainable();
         parameters.extend(objective.further_parameters());
-        let mut optimizer = plan.optimizer.build(parameters.clone())?;
+        let mut optimizer = plan.optimizer.build(parameters.clone(), |name| model.decays(name))?;
         if plan.zero_classifier_every > 1 {
             let parameters = model.trainable();
             let of_classifier =

@@ -216,6 +216,11 @@ impl Model for Bert {
         self.parameters.trainable().into_iter().filter(|(name, _)| !self.fixed.contains(name)).collect()
     }
 
+    fn decays(&self, name: &str) -> bool {
+        let is_norm = |part: &str| part.eq_ignore_ascii_case("layernorm") || part.ends_with("layer_norm");
+        !name.ends_with(".bias") && !name.split('.').any(is_norm)
+    }
+
     fn dim(&self) -> usize {
         self.options.config.width
     }
