@@ -124,3 +124,18 @@ fn a_model_of_text_is_built_by_name() {
     let model = build_text("bert", 3, 0, &Device::Cpu, &options(DISTILBERT, Pooling::Mean)).unwrap();
     assert_eq!((model.dim(), model.classes(), model.classifier()), (12, 3, "classifier"));
 }
+
+#[test]
+fn weight_decay_leaves_biases_and_layer_norms_alone() {
+    for config in [BERT, DISTILBERT] {
+        let model = fresh(&options(config, Pooling::Pooler));
+        let spared: Vec<String> =
+            model.trainable().into_iter().map(|(name, _)| name).filter(|name| !model.decays(name)).collect();
+        let (biases, norms): (Vec<_>, Vec<_>) = spared.iter().partition(|name| name.ends_with(".bias"));
+        // Two layers of two norms each, and that of the embeddings.
+        assert_eq!(norms.len(), 5, "{norms:?}");
+        assert!(norms.iter().all(|name| name.to_lowercase().replace('_', "").contains("layernorm")), "{norms:?}");
+        let every = model.trainable().iter().filter(|(name, _)| name.ends_with(".bias")).count();
+        assert_eq!(biases.len(), every);
+    }
+}
