@@ -116,10 +116,10 @@ impl Network {
             let model = self.drawn(classes, seed, device)?;
             if let Head::LeftOut { classes: of_file } = cnc_models::weights::load(&*model, &file)? {
                 notes.push(format!(
-                    "the classifier `{}` of {} is for {of_file} classes and left out; that for the {classes} here is drawn \
+                    "of {}: the classifier `{}` is for {of_file} classes and left out; that for the {classes} here is drawn \
                      from the seed",
-                    model.classifier(),
-                    file.display()
+                    file.display(),
+                    model.classifier()
                 ));
             }
             return Ok((model, notes));
