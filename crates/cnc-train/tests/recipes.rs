@@ -2,7 +2,7 @@
 
 use cnc_data::builtin;
 use cnc_train::methods::METHODS;
-use cnc_train::recipe::{Recipe, parse_assignment};
+use cnc_train::recipe::{Recipe, of_method_and_model, parse_assignment};
 
 /// The general recipe and those of the built-in datasets, by name.
 fn recipes() -> Vec<(String, String)> {
@@ -17,6 +17,7 @@ fn every_recipe_names_every_setting_of_every_method_and_no_other() {
         let recipe = Recipe::parse(&origin, &text).unwrap();
         for method in METHODS {
             let settings = recipe.settings(method.name, &[]).unwrap_or_else(|e| panic!("{origin}: {e}"));
+            let (settings, _) = of_method_and_model(&settings);
             if let Err(error) = (method.build)(&settings) {
                 panic!("{origin}: {error}");
             }
@@ -41,7 +42,7 @@ fn a_negative_whole_number_is_refused_by_its_name_wherever_it_stands() {
     let (origin, text) = recipes().remove(0);
     let recipe = Recipe::parse(&origin, &text).unwrap();
     for method in METHODS {
-        let settings = recipe.settings(method.name, &[]).unwrap();
+        let (settings, _) = of_method_and_model(&recipe.settings(method.name, &[]).unwrap());
         for (key, value) in &settings {
             let names: Vec<String> = match value {
                 toml::Value::Integer(_) => vec![key.clone()],
@@ -52,7 +53,8 @@ fn a_negative_whole_number_is_refused_by_its_name_wherever_it_stands() {
             };
             for name in names {
                 let given = vec![("--set".to_owned(), parse_assignment(&format!("{name}=-1")).unwrap())];
-                let error = (method.build)(&recipe.settings(method.name, &given).unwrap()).err().unwrap().to_string();
+                let (wrong, _) = of_method_and_model(&recipe.settings(method.name, &given).unwrap());
+                let error = (method.build)(&wrong).err().unwrap().to_string();
                 assert!(error.contains(&format!("`{name}`")) && error.contains("expected"), "{}: {error}", method.name);
             }
         }
