@@ -1,5 +1,6 @@
-//! Eight `f32` at a time: AVX2 with FMA where the processor has it (found out at run time), plain arrays elsewhere, which
-//! the compiler turns into the target's own vectors (NEON on aarch64, SSE2 on older x86-64).
+//! Eight `f32` at a time, and sixteen in matrix products: AVX-512, or AVX2 with FMA, where the processor has it (found out
+//! at run time), plain arrays elsewhere, which the compiler turns into the target's own vectors (NEON on aarch64, SSE2 on
+//! older x86-64). AVX-512 and AVX2 give the same bits.
 
 /// Lanes of a vector.
 pub(super) const LANES: usize = 8;
@@ -9,11 +10,46 @@ pub(super) trait Simd: Copy {
     /// Eight `f32`.
     type Vector: Copy;
 
+    /// Sixteen `f32`.
+    type Wide: Copy;
+
+    /// Whether there are registers for a dozen of [`Wide`](Self::Wide) and what they are made of.
+    const TALL: bool;
+
     /// All lanes equal to `value`.
     fn splat(self, value: f32) -> Self::Vector;
 
     /// `a * b + c`.
     fn multiply_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+
+    /// Sixteen lanes equal to `value`.
+    fn wide_splat(self, value: f32) -> Self::Wide;
+
+    /// `a * b + c`.
+    fn wide_multiply_add(self, a: Self::Wide, b: Self::Wide, c: Self::Wide) -> Self::Wide;
+
+    /// The sixteen values from `from[at]` on.
+    ///
+    /// # Safety
+    /// `at + 2 * LANES <= from.len()`.
+    unsafe fn wide_load(self, from: &[f32], at: usize) -> Self::Wide;
+
+    /// Sixteen lanes equal to `from[at]`.
+    ///
+    /// # Safety
+    /// `at < from.len()`.
+    #[inline(always)]
+    unsafe fn wide_broadcast(self, from: &[f32], at: usize) -> Self::Wide {
+        debug_assert!(at < from.len());
+        // SAFETY: the caller keeps `at` within the slice.
+        self.wide_splat(unsafe { *from.get_unchecked(at) })
+    }
+
+    /// Writes the sixteen values from `to[at]` on.
+    ///
+    /// # Safety
+    /// `at + 2 * LANES <= to.len()`.
+    unsafe fn wide_store(self, value: Self::Wide, to: &mut [f32], at: usize);
 
     /// Lane by lane: `(value, place)` where `value` is larger than `best.0` or NaN, which is larger than everything, as in
     /// PyTorch's pooling; else `best`.
@@ -71,9 +107,46 @@ pub(super) trait Kernel {
 pub(super) fn dispatch(kernel: impl Kernel) {
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = x86::Avx2::detect() {
-        return simd.run(kernel);
+        return match x86::Avx512::detect(simd) {
+            Some(simd) => simd.run(kernel),
+            None => simd.run(kernel),
+        };
     }
     kernel.run(Portable);
+}
+
+/// Sixteen lanes as two vectors of eight.
+macro_rules! wide_as_two_vectors {
+    () => {
+        type Wide = [Self::Vector; 2];
+
+        const TALL: bool = false;
+
+        #[inline(always)]
+        fn wide_splat(self, value: f32) -> Self::Wide {
+            [self.splat(value); 2]
+        }
+
+        #[inline(always)]
+        fn wide_multiply_add(self, a: Self::Wide, b: Self::Wide, c: Self::Wide) -> Self::Wide {
+            [self.multiply_add(a[0], b[0], c[0]), self.multiply_add(a[1], b[1], c[1])]
+        }
+
+        #[inline(always)]
+        unsafe fn wide_load(self, from: &[f32], at: usize) -> Self::Wide {
+            // SAFETY: the caller keeps `at + 2 * LANES` within the slice.
+            unsafe { [self.load(from, at), self.load(from, at + LANES)] }
+        }
+
+        #[inline(always)]
+        unsafe fn wide_store(self, value: Self::Wide, to: &mut [f32], at: usize) {
+            // SAFETY: the caller keeps `at + 2 * LANES` within the slice.
+            unsafe {
+                self.store(value[0], to, at);
+                self.store(value[1], to, at + LANES);
+            }
+        }
+    };
 }
 
 /// Arrays of eight.
@@ -82,6 +155,8 @@ pub(super) struct Portable;
 
 impl Simd for Portable {
     type Vector = [f32; LANES];
+
+    wide_as_two_vectors!();
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::Vector {
@@ -154,10 +229,11 @@ impl Simd for Portable {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q, _mm_cvtsi128_si64, _mm_packus_epi16, _mm_packus_epi32,
+        __m256, __m512, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q, _mm_cvtsi128_si64, _mm_packus_epi16, _mm_packus_epi32,
         _mm256_andnot_ps, _mm256_blendv_ps, _mm256_castpd_ps, _mm256_castps_pd, _mm256_castsi256_si128, _mm256_cmp_ps,
         _mm256_cvttps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_or_ps,
-        _mm256_permute4x64_pd, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps,
+        _mm256_permute4x64_pd, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
+        _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
     };
 
     use super::{Kernel, LANES, Simd};
@@ -183,6 +259,8 @@ mod x86 {
 
     impl Simd for Avx2 {
         type Vector = __m256;
+
+        wide_as_two_vectors!();
 
         #[inline(always)]
         fn splat(self, value: f32) -> __m256 {
@@ -260,6 +338,109 @@ mod x86 {
             unsafe { _mm256_storeu_ps(to.as_mut_ptr().add(at), value) }
         }
     }
+
+    /// AVX-512 for sixteen lanes, AVX2 for eight.
+    #[derive(Clone, Copy)]
+    pub(in crate::ops) struct Avx512(Avx2);
+
+    impl Avx512 {
+        /// The instructions, if the processor has them.
+        #[inline]
+        pub(in crate::ops) fn detect(avx2: Avx2) -> Option<Self> {
+            is_x86_feature_detected!("avx512f").then_some(Self(avx2))
+        }
+
+        /// Runs `kernel`, compiled for these instructions.
+        pub(in crate::ops) fn run(self, kernel: impl Kernel) {
+            #[target_feature(enable = "avx512f,avx2,fma")]
+            fn compiled_for_avx512(kernel: impl Kernel, simd: Avx512) {
+                kernel.run(simd);
+            }
+            // SAFETY: `detect` has found AVX-512, and AVX2 and FMA before.
+            unsafe { compiled_for_avx512(kernel, self) }
+        }
+    }
+
+    impl Simd for Avx512 {
+        type Vector = __m256;
+
+        type Wide = __m512;
+
+        const TALL: bool = true;
+
+        #[inline(always)]
+        fn wide_splat(self, value: f32) -> __m512 {
+            // SAFETY: `detect` has found AVX-512.
+            unsafe { _mm512_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        fn wide_multiply_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+            // SAFETY: `detect` has found AVX-512.
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        unsafe fn wide_load(self, from: &[f32], at: usize) -> __m512 {
+            debug_assert!(at + 2 * LANES <= from.len());
+            // SAFETY: `detect` has found AVX-512; the caller keeps `at + 2 * LANES` within the slice.
+            unsafe { _mm512_loadu_ps(from.as_ptr().add(at)) }
+        }
+
+        #[inline(always)]
+        unsafe fn wide_store(self, value: __m512, to: &mut [f32], at: usize) {
+            debug_assert!(at + 2 * LANES <= to.len());
+            // SAFETY: `detect` has found AVX-512; the caller keeps `at + 2 * LANES` within the slice.
+            unsafe { _mm512_storeu_ps(to.as_mut_ptr().add(at), value) }
+        }
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> __m256 {
+            self.0.splat(value)
+        }
+
+        #[inline(always)]
+        fn multiply_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+            self.0.multiply_add(a, b, c)
+        }
+
+        #[inline(always)]
+        fn keep_larger(self, best: (__m256, __m256), value: __m256, place: __m256) -> (__m256, __m256) {
+            self.0.keep_larger(best, value, place)
+        }
+
+        #[inline(always)]
+        fn rectify(self, best: (__m256, __m256), dead: __m256) -> (__m256, __m256) {
+            self.0.rectify(best, dead)
+        }
+
+        #[inline(always)]
+        fn deinterleave(self, a: __m256, b: __m256) -> (__m256, __m256) {
+            self.0.deinterleave(a, b)
+        }
+
+        #[inline(always)]
+        fn bytes(self, value: __m256) -> [u8; LANES] {
+            self.0.bytes(value)
+        }
+
+        #[inline(always)]
+        fn array(self, value: __m256) -> [f32; LANES] {
+            self.0.array(value)
+        }
+
+        #[inline(always)]
+        unsafe fn load(self, from: &[f32], at: usize) -> __m256 {
+            // SAFETY: as the caller keeps it.
+            unsafe { self.0.load(from, at) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, value: __m256, to: &mut [f32], at: usize) {
+            // SAFETY: as the caller keeps it.
+            unsafe { self.0.store(value, to, at) }
+        }
+    }
 }
 
 /// Sum of `values` in eight interleaved lanes: as quick as memory, and always in the same order.
@@ -311,11 +492,19 @@ mod tests {
             *self.bytes = simd.bytes(rectified.1);
             let results = [doubled, best.0, best.1, rectified.0, even, odd];
             self.floats.extend(results.map(|result| simd.array(result)));
+            let mut wide = [0.0; 2 * LANES];
+            let sixteen: [f32; 2 * LANES] = std::array::from_fn(|i| self.x[i % 9]);
+            // SAFETY: there are sixteen values, and nine in `x`.
+            unsafe {
+                let (value, factor) = (simd.wide_load(&sixteen, 0), simd.wide_broadcast(self.x, 3));
+                simd.wide_store(simd.wide_multiply_add(value, factor, simd.wide_splat(1.0)), &mut wide, 0);
+            }
+            self.floats.extend(wide.as_chunks::<LANES>().0);
         }
     }
 
     #[test]
-    fn both_instruction_sets_do_the_same() {
+    fn every_instruction_set_does_the_same() {
         let x = [7.0, 1.0, -2.0, 3.0, 4.0, 0.0, 6.0, 2.5, 8.0];
         let mut both = [Portable::results(&x), (Vec::new(), [0; LANES])];
         let (floats, bytes) = &mut both[1];
@@ -328,6 +517,8 @@ mod tests {
         assert_eq!(floats[3], [1.0, 0.0, 3.0, 4.0, 0.0, 6.0, 2.5, 8.0]);
         assert_eq!(floats[4], [1.0, 3.0, 0.0, 2.5, 3.0, 7.0, 1.0, 6.0]);
         assert_eq!(floats[5], [-2.0, 4.0, 6.0, 8.0, -3.0, 9.0, 13.0, 17.0]);
+        assert_eq!(floats[6], [22.0, 4.0, -5.0, 10.0, 13.0, 1.0, 19.0, 8.5]);
+        assert_eq!(floats[7], [25.0, 22.0, 4.0, -5.0, 10.0, 13.0, 1.0, 19.0]);
         assert_eq!(*bytes, [7, 255, 7, 7, 255, 7, 7, 7]);
     }
 

@@ -6,7 +6,8 @@ use std::ops::Range;
 use crate::ops::blocks::for_each_chunk;
 use crate::ops::simd::{Kernel, LANES, Simd};
 
-/// Rows of a tile: with two vectors each, twelve of the sixteen registers of AVX2.
+/// Rows of a tile: with two vectors each, twelve of the sixteen registers of AVX2. AVX-512, with one vector each, takes two
+/// tiles at a time.
 const ROWS: usize = 6;
 /// Columns of a tile.
 pub(super) const COLUMNS: usize = 2 * LANES;
@@ -95,6 +96,10 @@ impl Kernel for GatherProduct<'_> {
                 first = false;
                 for panel in 0..columns.div_ceil(COLUMNS) {
                     let mut row = 0;
+                    while S::TALL && row + 2 * ROWS <= self.targets.len() {
+                        self.tile::<S, { 2 * ROWS }>(simd, run, panel, row);
+                        row += 2 * ROWS;
+                    }
                     while row + ROWS <= self.targets.len() {
                         self.tile::<S, ROWS>(simd, run, panel, row);
                         row += ROWS;
@@ -126,7 +131,7 @@ impl GatherProduct<'_> {
     fn tile<S: Simd, const M: usize>(&mut self, simd: S, run: &Run, panel: usize, row: usize) {
         let Self { values, starts, taps, depth, panels, out, targets, .. } = self;
         let to: [usize; M] = std::array::from_fn(|i| targets[row + i] + panel * COLUMNS);
-        let mut sums = [[simd.splat(0.0); 2]; M];
+        let mut sums = [simd.wide_splat(0.0); M];
         for tap in run.taps.clone() {
             let from: [usize; M] = std::array::from_fn(|i| starts[(row + i) * *taps + tap] + run.at);
             let start = panel * panels.stride + (tap * *depth + run.at) * COLUMNS;
@@ -134,10 +139,9 @@ impl GatherProduct<'_> {
             for k in 0..run.len {
                 // SAFETY: `check` has compared all starts with the values, `weights` has `len` rows.
                 unsafe {
-                    let (left, right) = (simd.load(weights, k * COLUMNS), simd.load(weights, k * COLUMNS + LANES));
-                    for (sums, from) in sums.iter_mut().zip(from) {
-                        let value = simd.broadcast(values, from + k);
-                        *sums = [simd.multiply_add(value, left, sums[0]), simd.multiply_add(value, right, sums[1])];
+                    let weights = simd.wide_load(weights, k * COLUMNS);
+                    for (sum, from) in sums.iter_mut().zip(from) {
+                        *sum = simd.wide_multiply_add(simd.wide_broadcast(values, from + k), weights, *sum);
                     }
                 }
             }
@@ -229,51 +233,72 @@ impl Kernel for GatherOuter<'_> {
                 panel.copy_from_slice(&right[starts[tap] + column..][..COLUMNS]);
             }
             let panel = &panel[..rows * COLUMNS];
-            for (strip, out) in lefts.chunks_exact(rows * ROWS).zip(out.chunks_exact_mut(ROWS * COLUMNS)) {
-                let mut sums = [[simd.splat(0.0); 2]; ROWS];
-                for k in 0..rows {
-                    // SAFETY: the strip has `rows` times `ROWS` values, the panel `rows` times `COLUMNS`.
-                    unsafe {
-                        let (first, second) = (simd.load(panel, k * COLUMNS), simd.load(panel, k * COLUMNS + LANES));
-                        for (i, sums) in sums.iter_mut().enumerate() {
-                            let value = simd.broadcast(strip, k * ROWS + i);
-                            *sums =
-                                [simd.multiply_add(value, first, sums[0]), simd.multiply_add(value, second, sums[1])];
-                        }
-                    }
-                }
-                put(simd, sums, out, std::array::from_fn(|i| i * COLUMNS), COLUMNS, true);
+            let (strip_len, tile_len) = (rows * ROWS, ROWS * COLUMNS);
+            let mut strip = 0;
+            while S::TALL && strip + 2 <= strips {
+                let (first, second) = lefts[strip * strip_len..(strip + 2) * strip_len].split_at(strip_len);
+                let out = &mut out[strip * tile_len..(strip + 2) * tile_len];
+                outer_tiles::<S, 2, { 2 * ROWS }>(simd, [first, second], panel, out);
+                strip += 2;
+            }
+            for strip in strip..strips {
+                let left = &lefts[strip * strip_len..(strip + 1) * strip_len];
+                outer_tiles::<S, 1, ROWS>(simd, [left], panel, &mut out[strip * tile_len..(strip + 1) * tile_len]);
             }
         }
     }
+}
+
+/// Adds the product of strips of [`ROWS`] columns, transposed, and a panel to the `M` rows of their tiles in `out`.
+#[inline(always)]
+fn outer_tiles<S: Simd, const STRIPS: usize, const M: usize>(
+    simd: S,
+    strips: [&[f32]; STRIPS],
+    panel: &[f32],
+    out: &mut [f32],
+) {
+    let rows = panel.len() / COLUMNS;
+    assert!(STRIPS * ROWS == M && strips.iter().all(|strip| strip.len() == rows * ROWS), "strips as long as the panel");
+    let mut sums = [simd.wide_splat(0.0); M];
+    for k in 0..rows {
+        // SAFETY: each strip has `rows` times `ROWS` values, the panel `rows` times `COLUMNS`.
+        unsafe {
+            let right = simd.wide_load(panel, k * COLUMNS);
+            for (strip, sums) in strips.iter().zip(sums.chunks_exact_mut(ROWS)) {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    *sum = simd.wide_multiply_add(simd.wide_broadcast(strip, k * ROWS + i), right, *sum);
+                }
+            }
+        }
+    }
+    put(simd, sums, out, std::array::from_fn(|i| i * COLUMNS), COLUMNS, true);
 }
 
 /// Writes or adds a tile to `out`: its rows start at `to`, and of its columns the first `columns` are there.
 #[inline(always)]
 fn put<S: Simd, const M: usize>(
     simd: S,
-    sums: [[S::Vector; 2]; M],
+    sums: [S::Wide; M],
     out: &mut [f32],
     to: [usize; M],
     columns: usize,
     add: bool,
 ) {
-    let one = simd.splat(1.0);
-    for (sums, to) in sums.into_iter().zip(to) {
+    let one = simd.wide_splat(1.0);
+    for (sum, to) in sums.into_iter().zip(to) {
         if columns >= COLUMNS {
             assert!(to + COLUMNS <= out.len(), "a tile ends behind the result");
-            for (half, sum) in sums.into_iter().enumerate() {
-                let at = to + half * LANES;
-                // SAFETY: just compared with the length.
-                unsafe {
-                    let sum = if add { simd.multiply_add(simd.load(out, at), one, sum) } else { sum };
-                    simd.store(sum, out, at);
-                }
+            // SAFETY: just compared with the length.
+            unsafe {
+                let sum = if add { simd.wide_multiply_add(simd.wide_load(out, to), one, sum) } else { sum };
+                simd.wide_store(sum, out, to);
             }
         } else {
-            let values = sums.map(|half| simd.array(half));
-            for (out, sum) in out[to..to + columns].iter_mut().zip(values.as_flattened()) {
-                *out = if add { *out + sum } else { *sum };
+            let mut values = [0.0; COLUMNS];
+            // SAFETY: there are as many values as a tile has columns.
+            unsafe { simd.wide_store(sum, &mut values, 0) };
+            for (out, sum) in out[to..to + columns].iter_mut().zip(values) {
+                *out = if add { *out + sum } else { sum };
             }
         }
     }
