@@ -94,24 +94,19 @@ impl Kernel for GatherProduct<'_> {
                 let add = !first || self.destination == Destination::Add;
                 let run = &Run { taps, at, len: DEPTH.min(depth - at), add };
                 first = false;
-                for panel in 0..columns.div_ceil(COLUMNS) {
+                let (panels, mut panel) = (columns.div_ceil(COLUMNS), 0);
+                while S::TALL && panel + 2 <= panels {
                     let mut row = 0;
-                    while S::TALL && row + 2 * ROWS <= self.targets.len() {
-                        self.tile::<S, { 2 * ROWS }>(simd, run, panel, row);
+                    while row + 2 * ROWS <= self.targets.len() {
+                        self.tile::<S, { 2 * ROWS }, 2>(simd, run, panel, row);
                         row += 2 * ROWS;
                     }
-                    while row + ROWS <= self.targets.len() {
-                        self.tile::<S, ROWS>(simd, run, panel, row);
-                        row += ROWS;
-                    }
-                    match self.targets.len() - row {
-                        1 => self.tile::<S, 1>(simd, run, panel, row),
-                        2 => self.tile::<S, 2>(simd, run, panel, row),
-                        3 => self.tile::<S, 3>(simd, run, panel, row),
-                        4 => self.tile::<S, 4>(simd, run, panel, row),
-                        5 => self.tile::<S, 5>(simd, run, panel, row),
-                        _ => {}
-                    }
+                    self.column_of_tiles(simd, run, panel, row);
+                    self.column_of_tiles(simd, run, panel + 1, row);
+                    panel += 2;
+                }
+                for panel in panel..panels {
+                    self.column_of_tiles(simd, run, panel, 0);
                 }
             }
         }
@@ -127,26 +122,55 @@ struct Run {
 }
 
 impl GatherProduct<'_> {
+    /// All rows from `row` on, in tiles one panel wide.
     #[inline(always)]
-    fn tile<S: Simd, const M: usize>(&mut self, simd: S, run: &Run, panel: usize, row: usize) {
+    fn column_of_tiles<S: Simd>(&mut self, simd: S, run: &Run, panel: usize, mut row: usize) {
+        while S::TALL && row + 2 * ROWS <= self.targets.len() {
+            self.tile::<S, { 2 * ROWS }, 1>(simd, run, panel, row);
+            row += 2 * ROWS;
+        }
+        while row + ROWS <= self.targets.len() {
+            self.tile::<S, ROWS, 1>(simd, run, panel, row);
+            row += ROWS;
+        }
+        match self.targets.len() - row {
+            1 => self.tile::<S, 1, 1>(simd, run, panel, row),
+            2 => self.tile::<S, 2, 1>(simd, run, panel, row),
+            3 => self.tile::<S, 3, 1>(simd, run, panel, row),
+            4 => self.tile::<S, 4, 1>(simd, run, panel, row),
+            5 => self.tile::<S, 5, 1>(simd, run, panel, row),
+            _ => {}
+        }
+    }
+
+    /// `M` rows by `P` panels.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize, const P: usize>(&mut self, simd: S, run: &Run, panel: usize, row: usize) {
         let Self { values, starts, taps, depth, panels, out, targets, .. } = self;
-        let to: [usize; M] = std::array::from_fn(|i| targets[row + i] + panel * COLUMNS);
-        let mut sums = [simd.wide_splat(0.0); M];
+        let mut sums = [[simd.wide_splat(0.0); M]; P];
         for tap in run.taps.clone() {
             let from: [usize; M] = std::array::from_fn(|i| starts[(row + i) * *taps + tap] + run.at);
-            let start = panel * panels.stride + (tap * *depth + run.at) * COLUMNS;
-            let weights = &panels.values[start..start + run.len * COLUMNS];
+            let weights: [&[f32]; P] = std::array::from_fn(|p| {
+                let start = (panel + p) * panels.stride + (tap * *depth + run.at) * COLUMNS;
+                &panels.values[start..start + run.len * COLUMNS]
+            });
             for k in 0..run.len {
-                // SAFETY: `check` has compared all starts with the values, `weights` has `len` rows.
+                // SAFETY: `check` has compared all starts with the values, `weights` have `len` rows.
                 unsafe {
-                    let weights = simd.wide_load(weights, k * COLUMNS);
-                    for (sum, from) in sums.iter_mut().zip(from) {
-                        *sum = simd.wide_multiply_add(simd.wide_broadcast(values, from + k), weights, *sum);
+                    let weights = weights.map(|weights| simd.wide_load(weights, k * COLUMNS));
+                    for (i, from) in from.into_iter().enumerate() {
+                        let value = simd.wide_broadcast(values, from + k);
+                        for (sums, weights) in sums.iter_mut().zip(weights) {
+                            sums[i] = simd.wide_multiply_add(value, weights, sums[i]);
+                        }
                     }
                 }
             }
         }
-        put(simd, sums, out, to, panels.columns - panel * COLUMNS, run.add);
+        for (panel, sums) in (panel..).zip(sums) {
+            let to = std::array::from_fn(|i| targets[row + i] + panel * COLUMNS);
+            put(simd, sums, out, to, panels.columns - panel * COLUMNS, run.add);
+        }
     }
 }
 
