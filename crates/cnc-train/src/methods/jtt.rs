@@ -51,6 +51,14 @@ impl Method for JttSettings {
         identified.result.training_errors = Some(training_errors(run, &predictions.classes));
         let errors = wrong_rows(run, &predictions.classes);
         let samples = run.dataset.train.len();
+        if errors.is_empty() {
+            let note = format!(
+                "the error set is empty (0 of {samples}): the second stage trains as ERM does; fewer epochs or more weight \
+                 decay in `stage1` leave errors to up-weight"
+            );
+            eprintln!("warning: {note}");
+            identified.result.notes.push(note);
+        }
         if (errors.len() as u64).saturating_mul(self.upweight) > u64::from(u32::MAX / 2) {
             bail!(
                 "setting `upweight` is {}, which makes {} errors more rows than can be drawn from; expected a smaller number",
