@@ -14,7 +14,7 @@ pub mod environments;
 mod error;
 pub mod features;
 #[cfg(test)]
-#[path = "../tests/common/mod.rs"]
+#[path = "../tests/parity/common.rs"]
 mod fixtures;
 pub mod folds;
 pub mod group_dro;

@@ -1,13 +1,11 @@
 //! Inferred environments, by hand and against PyTorch's double backward.
 
-mod common;
-
 use std::error::Error;
 
+use crate::common::{Fixtures, apart};
 use cnc_core::{
     EiilOptions, eiil, environment_groups, flip_probability, irm_penalty, scale_gradients, soft_environments,
 };
-use common::{Fixtures, apart};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

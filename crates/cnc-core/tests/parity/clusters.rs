@@ -1,11 +1,9 @@
 //! Clusters of representations, and which class each is, by hand and against scikit-learn.
 
-mod common;
-
 use std::error::Error;
 
+use crate::common::{Fixtures, apart};
 use cnc_core::{Features, GaussianMixture, Slices, classes_of_clusters, clusters, principal_components};
-use common::{Fixtures, apart};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

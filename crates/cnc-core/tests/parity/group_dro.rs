@@ -1,12 +1,11 @@
 //! Group DRO's weights and loss, by hand and against NumPy and PyTorch.
 
-mod common;
-
 use std::error::Error;
 
+use crate::common::{Fixtures, apart};
+use crate::tensors::distance;
 use candle_core::{Device, Tensor, Var};
 use cnc_core::{GroupDro, GroupDroOptions};
-use common::{Fixtures, apart, distance};
 
 type TestResult = Result<(), Box<dyn Error>>;
 

@@ -1,16 +1,15 @@
 //! Losses of single samples, learning from failure and CVaR: by hand, and against PyTorch and NumPy.
 
-mod common;
-
 use std::error::Error;
 
+use crate::common::{Fixtures, apart};
+use crate::tensors::distance;
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_core::{
     LossAverages, class_balanced_cross_entropy, cross_entropy_per_sample, cvar, difficulty, focal_loss_per_sample,
     generalised_cross_entropy_per_sample, mixed_cross_entropy_per_sample, smoothed_cross_entropy_per_sample,
     weighted_mean,
 };
-use common::{Fixtures, apart, distance};
 
 type TestResult = Result<(), Box<dyn Error>>;
 type Loss = fn(&Tensor, &Tensor, &Tensor) -> cnc_core::Result<Tensor>;

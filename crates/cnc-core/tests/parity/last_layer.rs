@@ -1,14 +1,12 @@
 //! Last layers refitted on frozen features, by hand and against scikit-learn and PyTorch.
 
-mod common;
-
 use std::error::Error;
 
+use crate::common::{Fixtures, apart};
 use cnc_core::{
     Afr, AfrOptions, DfrOptions, DpeOptions, Features, LinearHead, LogisticRegression, Penalty, PrototypeEnsemble,
     Prototypes, dfr, dpe,
 };
-use common::{Fixtures, apart};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

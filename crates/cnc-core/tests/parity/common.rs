@@ -22,19 +22,16 @@ impl Fixtures {
     }
 
     /// The numbers of one tensor, in row-major order.
-    #[allow(dead_code)] // not every test file reads numbers
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>, Box<dyn Error>> {
         Ok(self.get(name)?.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
     }
 
     /// The same as 32-bit floats.
-    #[allow(dead_code)] // not every test file reads features
     pub fn floats(&self, name: &str) -> Result<Vec<f32>, Box<dyn Error>> {
         Ok(self.get(name)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?)
     }
 
     /// Labels, groups or rows.
-    #[allow(dead_code)] // not every test file reads labels
     pub fn indices(&self, name: &str) -> Result<Vec<u32>, Box<dyn Error>> {
         Ok(self.get(name)?.flatten_all()?.to_vec1()?)
     }
@@ -42,13 +39,6 @@ impl Fixtures {
 
 /// Below this, a gradient is zero in f32: exponentials of -88 and less are.
 const NOTHING: f64 = 1e-25;
-
-/// Largest difference of two tensors, relative to the largest value expected.
-#[allow(dead_code)] // tests of plain slices compare numbers
-pub fn distance(found: &Tensor, expected: &Tensor) -> Result<f64, Box<dyn Error>> {
-    let numbers = |tensor: &Tensor| tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>();
-    Ok(apart(&numbers(found)?, &numbers(expected)?))
-}
 
 /// Largest difference of two lists of numbers, relative to the largest value expected.
 pub fn apart(found: &[f64], expected: &[f64]) -> f64 {

@@ -1,12 +1,11 @@
 //! Values and gradients of the losses against PyTorch in f64 (`fixtures/make_fixtures.py`).
 
-mod common;
-
 use std::error::Error;
 
+use crate::common::Fixtures;
+use crate::tensors::distance;
 use candle_core::{DType, Var};
 use cnc_core::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides, cross_entropy, cross_entropy_per_sample};
-use common::{Fixtures, distance};
 
 type TestResult = Result<(), Box<dyn Error>>;
 
