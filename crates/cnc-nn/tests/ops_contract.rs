@@ -1,6 +1,8 @@
 //! What every op promises besides its values: results that do not depend on threads, views as arguments, errors that name
 //! what is wrong.
 
+mod common;
+
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_nn::ops::conv_relu_pool::conv_relu_pool;
 use cnc_nn::ops::conv2d::conv2d;
@@ -8,6 +10,8 @@ use cnc_nn::ops::linear::linear;
 use cnc_nn::ops::pool::max_pool2d;
 use cnc_nn::ops::relu::relu;
 use cnc_nn::ops::{OpError, pool};
+
+use common::assert_same_bits_on_any_number_of_threads;
 
 /// Values without a pattern that a sum could hide: the fractional parts of multiples of the golden ratio, minus a half.
 fn draw(shape: &[usize]) -> Tensor {
@@ -39,13 +43,7 @@ fn network() -> Vec<Vec<f32>> {
 
 #[test]
 fn one_and_several_threads_give_the_same_bits() {
-    let with_threads = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(network).concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
-    };
-    let one = with_threads(1);
-    assert_eq!(one, with_threads(2));
-    assert_eq!(one, with_threads(5));
+    assert_same_bits_on_any_number_of_threads(network);
 }
 
 #[test]

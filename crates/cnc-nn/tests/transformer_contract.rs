@@ -1,6 +1,8 @@
 //! What the parts of a transformer promise besides their values: results that do not depend on threads, views as arguments,
 //! nothing hidden, errors that name what is wrong.
 
+mod common;
+
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_nn::ops::OpError;
 use cnc_nn::ops::activation::{Activation, activate};
@@ -11,6 +13,8 @@ use cnc_nn::ops::feed_forward::feed_forward;
 use cnc_nn::ops::layer_norm::{add_norm, layer_norm};
 use cnc_nn::ops::sequences::Sequences;
 use cnc_nn::ops::softmax::softmax;
+
+use common::assert_same_bits_on_any_number_of_threads;
 
 /// The fractional parts of multiples of the golden ratio, minus a half.
 fn draw(shape: &[usize]) -> Tensor {
@@ -56,13 +60,7 @@ fn transformer() -> Vec<Vec<f32>> {
 
 #[test]
 fn one_and_several_threads_give_the_same_bits() {
-    let with_threads = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(transformer).concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
-    };
-    let one = with_threads(1);
-    assert_eq!(one, with_threads(2));
-    assert_eq!(one, with_threads(5));
+    assert_same_bits_on_any_number_of_threads(transformer);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Tiny models and texts by the formulas of `tests/fixtures/make_bert_fixtures.py`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use cnc_models::{Bert, BertConfig, Inputs, Model, Pooling, TextOptions};
+
+use super::shared::noise;
 
 pub const VOCABULARY: u32 = 40;
 
@@ -30,28 +31,13 @@ pub fn fresh(options: &TextOptions) -> Bert {
     Bert::new(2, 0, &Device::Cpu, options).unwrap()
 }
 
-/// The hash of `tests/fixtures/make_fixtures.py`: values in `[-scale, scale)`.
-fn noise(salt: u64, shape: &[usize], scale: f64, offset: f32) -> Tensor {
-    let value = |position: u64| {
-        let mut h = (position + salt * 1_000_003) & 0xffff_ffff;
-        for (shift, factor) in [(16, 0x85eb_ca6b), (13, 0xc2b2_ae35)] {
-            h ^= h >> shift;
-            h = (h * factor) & 0xffff_ffff;
-        }
-        h ^= h >> 16;
-        ((h as f64 / 2f64.powi(31) - 1.0) * scale) as f32 + offset
-    };
-    let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64).map(value).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
-
 /// The model with the weights of the fixtures.
 pub fn filled(options: &TextOptions) -> Bert {
     let model = fresh(options);
     let weights = model.parameters().trainable().into_iter().enumerate().map(|(salt, (name, var))| {
         let is_norm = name.to_lowercase().replace('_', "").ends_with("layernorm.weight");
-        let weight = noise(salt as u64, var.dims(), 0.3, if is_norm { 1.0 } else { 0.0 });
-        (name, weight)
+        let weight = noise(salt as u64, var.dims(), 0.3);
+        (name, if is_norm { (weight + 1.0).unwrap() } else { weight })
     });
     model.parameters().load(&weights.collect()).unwrap();
     model
@@ -76,11 +62,6 @@ pub fn padded(lengths: &[usize], shift: usize, extra: usize) -> Inputs {
 
 pub fn texts(lengths: &[usize], shift: usize) -> Inputs {
     padded(lengths, shift, 0)
-}
-
-pub fn fixture(name: &str) -> BTreeMap<String, Tensor> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
-    cnc_nn::files::read(&path, &Device::Cpu).unwrap()
 }
 
 /// Where tests leave files.

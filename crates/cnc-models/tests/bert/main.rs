@@ -5,4 +5,6 @@ mod loading;
 mod parity;
 mod promises;
 mod refusals;
+#[path = "../common/mod.rs"]
+mod shared;
 mod steps;

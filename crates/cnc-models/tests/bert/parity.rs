@@ -8,7 +8,8 @@ use candle_transformers::models::bert::{BertModel, Config};
 use cnc_models::{Inputs, Mode, Model, Pooling};
 use cnc_nn::optim::Gradients;
 
-use super::common::{BERT, DISTILBERT, difference, filled, fixture, options, texts, values};
+use super::common::{BERT, DISTILBERT, difference, filled, options, texts, values};
+use super::shared::fixture;
 
 /// The bias of keys adds the same to all scores of a query: its gradient is zero but for rounding.
 fn is_key_bias(name: &str) -> bool {
@@ -17,7 +18,7 @@ fn is_key_bias(name: &str) -> bool {
 
 #[test]
 fn forward_and_every_gradient_are_those_of_transformers_padding_included() {
-    let fixture = fixture("bert.safetensors");
+    let fixture = fixture("bert");
     for (name, config, pooling) in
         [("bert", BERT, Pooling::Pooler), ("mean", BERT, Pooling::Mean), ("distilbert", DISTILBERT, Pooling::Pooler)]
     {
@@ -48,7 +49,7 @@ fn forward_and_every_gradient_are_those_of_transformers_padding_included() {
 
 #[test]
 fn every_variable_has_the_name_that_transformers_gives_it() {
-    let fixture = fixture("bert.safetensors");
+    let fixture = fixture("bert");
     for (name, config) in [("bert", BERT), ("distilbert", DISTILBERT)] {
         let prefix = format!("{name}.gradient.");
         let theirs: Vec<&str> = fixture.keys().filter_map(|key| key.strip_prefix(&prefix)).collect();

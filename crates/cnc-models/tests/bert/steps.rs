@@ -5,7 +5,8 @@ use cnc_core::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides, cros
 use cnc_models::{Mode, Model, Pooling};
 use cnc_nn::optim::{AdamW, AdamWOptions, Gradients, Optimizer, ParameterGroup, Schedule};
 
-use super::common::{BERT, difference, filled, fixture, options, texts, values};
+use super::common::{BERT, difference, filled, options, texts, values};
+use super::shared::fixture;
 
 const STEPS: u64 = 10;
 const RATE: f64 = 1e-3;
@@ -35,7 +36,7 @@ fn cnc(model: &dyn Model, step: u64) -> Tensor {
 }
 
 fn assert_steps(name: &str, objective: fn(&dyn Model, u64) -> Tensor) {
-    let fixture = fixture("bert_steps.safetensors");
+    let fixture = fixture("bert_steps");
     let model = filled(&options(BERT, Pooling::Pooler));
     let parameters = model.trainable();
     let (decayed, others) =
