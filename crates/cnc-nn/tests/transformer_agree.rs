@@ -86,7 +86,7 @@ proptest! {
     }
 
     #[test]
-    fn layer_norm_agrees(rows in 0usize..150, width in 2usize..200, seed: u64) {
+    fn layer_norm_agrees(rows in 1usize..150, width in 2usize..200, seed: u64) {
         assert_agreement(
             &|a| layer_norm(&a[0], &a[1], &a[2], 1e-5),
             &|a| layer_norm::composed(&a[0], &a[1], &a[2], 1e-5),

@@ -63,6 +63,20 @@ fn one_and_several_threads_give_the_same_bits() {
     assert_same_bits_on_any_number_of_threads(transformer);
 }
 
+/// Candle's own operations, of which the composed form is made, give the weights no gradient then.
+#[test]
+fn a_norm_of_no_rows_is_empty_and_gives_its_weights_gradients_of_zero() {
+    let variable = |shape: &[usize]| Var::from_tensor(&draw(shape)).unwrap();
+    let (x, weight, bias) = (Var::from_tensor(&zeros(&[0, 5])).unwrap(), variable(&[5]), variable(&[5]));
+    let y = layer_norm(&x, &weight, &bias, 1e-5).unwrap();
+    assert_eq!(y.dims(), [0, 5]);
+    let gradients = y.sum_all().unwrap().backward().unwrap();
+    assert_eq!(gradients.get(&x).unwrap().dims(), [0, 5]);
+    for parameter in [&weight, &bias] {
+        assert_eq!(gradients.get(parameter).unwrap().to_vec1::<f32>().unwrap(), [0.0; 5]);
+    }
+}
+
 #[test]
 fn a_sequence_does_not_see_its_neighbours() {
     let weights: [Tensor; 3] = std::array::from_fn(|_| draw(&[8, 8]));
