@@ -43,7 +43,11 @@ impl Workbench {
     /// `cnc-train` with these arguments, to be run in the folder, with an empty hub cache.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary("cnc-train"));
+        self.command_of("cnc-train", arguments)
+    }
+
+    fn command_of(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary(name));
         command
             .args(arguments)
             .current_dir(self.path())
@@ -56,6 +60,12 @@ impl Workbench {
     #[must_use]
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         Outcome::of(self.command(arguments).output().expect("cnc-train can be started"))
+    }
+
+    /// Run `cargo xtask` with these arguments, in the folder and with its cache.
+    #[must_use]
+    pub fn xtask(&self, arguments: &[&str]) -> Outcome {
+        Outcome::of(self.command_of("xtask", arguments).output().expect("xtask can be started"))
     }
 
     /// Contents of a file in the folder.

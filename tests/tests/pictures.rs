@@ -1,20 +1,8 @@
 //! Drawn pictures in the place of Waterbirds and CelebA, from `cargo xtask synth` to a trained model.
 
 use std::fs;
-use std::process::Command;
 
-use cnc_tests::{Outcome, Workbench, binary};
-
-/// `cargo xtask` with these arguments, in the workbench and with its cache.
-fn xtask(bench: &Workbench, arguments: &[&str]) -> Outcome {
-    let mut command = Command::new(binary("xtask"));
-    command
-        .args(arguments)
-        .current_dir(bench.path())
-        .env("HF_HOME", bench.file("hub-cache"))
-        .env_remove("HF_HUB_CACHE");
-    Outcome::of(command.output().unwrap())
-}
+use cnc_tests::{Outcome, Workbench};
 
 /// The counts that `check` prints.
 fn counts(outcome: &Outcome) -> Vec<&str> {
@@ -25,9 +13,9 @@ fn counts(outcome: &Outcome) -> Vec<&str> {
 fn both_layouts_of_both_datasets_have_the_same_rows() {
     let bench = Workbench::new();
     for name in ["waterbirds", "celeba"] {
-        xtask(&bench, &["synth", name, "--out", name, "--size", "60", "--seed", "3"]).success();
+        bench.xtask(&["synth", name, "--out", name, "--size", "60", "--seed", "3"]).success();
         let archive = bench.run(&["check", name, "--data", name, "--allow-count-mismatch"]).success();
-        xtask(&bench, &["fetch", name, "--from", name]).success();
+        bench.xtask(&["fetch", name, "--from", name]).success();
         let hub = bench.run(&["check", name, "--allow-count-mismatch"]).success();
         assert_eq!(counts(&archive), counts(&hub), "{name}");
         assert!(counts(&hub)[0].contains(" 60"), "{}", hub.stdout);
@@ -41,7 +29,7 @@ fn both_layouts_of_both_datasets_have_the_same_rows() {
 #[test]
 fn a_model_is_the_same_to_the_bit_whichever_layout_it_was_trained_from() {
     let bench = Workbench::new();
-    xtask(&bench, &["synth", "waterbirds", "--out", "birds", "--size", "80", "--side", "32"]).success();
+    bench.xtask(&["synth", "waterbirds", "--out", "birds", "--size", "80", "--side", "32"]).success();
     let manifest = fs::read_to_string(bench.file("birds/dataset.toml")).unwrap();
     // The same dataset out of the hub's files.
     let mut table: toml::Table = manifest.parse().unwrap();
@@ -68,14 +56,14 @@ fn a_folder_that_is_not_empty_is_left_alone() {
     let bench = Workbench::new();
     fs::create_dir(bench.file("out")).unwrap();
     fs::write(bench.file("out/mine.txt"), "mine").unwrap();
-    xtask(&bench, &["synth", "celeba", "--out", "out"]).fails(1, &["out", "not empty"]);
-    xtask(&bench, &["synth", "celeba", "--out", "new", "--size", "3"]).fails(1, &["--size 3", "4 groups"]);
+    bench.xtask(&["synth", "celeba", "--out", "out"]).fails(1, &["out", "not empty"]);
+    bench.xtask(&["synth", "celeba", "--out", "new", "--size", "3"]).fails(1, &["--size 3", "4 groups"]);
 }
 
 #[test]
 fn skipped_rows_are_counted_in_the_results_and_an_unreadable_image_stops_the_run_before_it_begins() {
     let bench = Workbench::new();
-    xtask(&bench, &["synth", "waterbirds", "--out", "birds", "--size", "40", "--side", "32"]).success();
+    bench.xtask(&["synth", "waterbirds", "--out", "birds", "--size", "40", "--side", "32"]).success();
     let picture = fs::read_dir(bench.file("birds/001.Landbird")).unwrap().next().unwrap().unwrap().path();
     fs::write(&picture, "").unwrap();
     let name = picture.file_name().unwrap().to_str().unwrap();

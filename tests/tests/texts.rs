@@ -1,9 +1,8 @@
 //! Comments from `cargo xtask synth` to a trained model: a small BERT with weights drawn from the seed.
 
 use std::fs;
-use std::process::Command;
 
-use cnc_tests::{Outcome, Workbench, binary};
+use cnc_tests::{Outcome, Workbench};
 
 const CONFIG: &str = r#"{
     "model_type": "bert", "vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
@@ -29,7 +28,7 @@ const QUICK: [&str; 10] = [
 /// A workbench with drawn comments in `comments` and a model without weights in `model`.
 fn bench(size: &str) -> Workbench {
     let bench = Workbench::new();
-    xtask(&bench, &["synth", "civilcomments", "--out", "comments", "--size", size, "--seed", "3"]).success();
+    bench.xtask(&["synth", "civilcomments", "--out", "comments", "--size", size, "--seed", "3"]).success();
     fs::create_dir(bench.file("model")).unwrap();
     fs::write(bench.file("model/config.json"), CONFIG).unwrap();
     // Every word that is drawn, whole or by its letters.
@@ -42,16 +41,6 @@ fn bench(size: &str) -> Workbench {
     tokens.extend(words.split_whitespace().map(String::from));
     fs::write(bench.file("model/vocab.txt"), tokens.join("\n") + "\n").unwrap();
     bench
-}
-
-fn xtask(bench: &Workbench, arguments: &[&str]) -> Outcome {
-    let mut command = Command::new(binary("xtask"));
-    command
-        .args(arguments)
-        .current_dir(bench.path())
-        .env("HF_HOME", bench.file("hub-cache"))
-        .env_remove("HF_HUB_CACHE");
-    Outcome::of(command.output().unwrap())
 }
 
 /// The numbers of a line of `check`: train, validation, test.
@@ -91,7 +80,7 @@ fn check_shows_groups_of_evaluation_that_overlap_beside_those_of_training_that_d
     assert!(outcome.stdout.contains("groups of evaluation overlap"), "{}", outcome.stdout);
     assert_eq!(counts(&outcome, "tokens of a text", "longest"), [40; 3]);
     // The hub's layout and the authors' hold the same; without a tokenizer the rows are counted all the same.
-    xtask(&bench, &["fetch", "civilcomments", "--from", "comments"]).success();
+    bench.xtask(&["fetch", "civilcomments", "--from", "comments"]).success();
     for arguments in [&["--data", "comments"][..], &[]] {
         let other = bench.run(&[&["check", "civilcomments", "--allow-count-mismatch"], arguments].concat()).success();
         assert_eq!(counts(&other, "rows", "all"), all);
