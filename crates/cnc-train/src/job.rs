@@ -51,7 +51,7 @@ impl Job {
     /// # Errors
     /// When the model cannot start as the settings say: before the run has a folder.
     pub fn check_model(&self, dataset: &Dataset, device: &Device) -> Result<()> {
-        for note in self.network.started(dataset.classes.len(), self.config.seed, device)?.1 {
+        for note in self.network.check(dataset.classes.len(), self.config.seed, device)? {
             eprintln!("note: {note}");
         }
         Ok(())

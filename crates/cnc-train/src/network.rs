@@ -138,6 +138,14 @@ impl Network {
         Ok((Box::new(model), notes))
     }
 
+    /// What a user should know of the weights that a run starts from; drawn ones need no look.
+    ///
+    /// # Errors
+    /// When the model cannot start as the settings say.
+    pub fn check(&self, classes: usize, seed: u64, device: &Device) -> Result<Vec<String>> {
+        if self.init.is_none() && !self.recompute { Ok(Vec::new()) } else { Ok(self.started(classes, seed, device)?.1) }
+    }
+
     /// What stands in `config.json` beside the weights of a model that was trained for these classes, so that others load it:
     /// under the names of timm, or those of transformers.
     ///
