@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use cnc_core::bootstrap::Difference;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{AverageKind, Comparison, MethodRow, Spread};
+use crate::report::document;
 use crate::table::{NO_RULE, aligned};
 
 /// What stands where there is no figure.
@@ -236,28 +237,19 @@ pub fn html(comparison: &Comparison) -> String {
             }
         }
     };
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "Methods on " (comparison.dataset) }
-                style { (STYLE) }
+    let title = format!("Methods on {}", comparison.dataset);
+    let body = html! {
+        main {
+            h1 { (title) }
+            (table(rows(comparison)))
+            ul { @for remark in remarks(comparison) { li { (remark) } } }
+            @if !comparison.pairs.is_empty() {
+                h2 { "Is the difference real?" }
+                (table(pairs(comparison)))
             }
-            body { main {
-                h1 { "Methods on " (comparison.dataset) }
-                (table(rows(comparison)))
-                ul { @for remark in remarks(comparison) { li { (remark) } } }
-                @if !comparison.pairs.is_empty() {
-                    h2 { "Is the difference real?" }
-                    (table(pairs(comparison)))
-                }
-            } }
         }
     };
-    page.into_string()
+    document(&title, STYLE, &body)
 }
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem}\

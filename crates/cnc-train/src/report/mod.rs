@@ -38,6 +38,25 @@ pub fn render(runs: &[RunRecord]) -> String {
         [run] => format!("{}, {}, seed {}", run.results.dataset, run.results.method, run.results.seed),
         _ => format!("{} runs side by side", runs.len()),
     };
+    let body = html! {
+        a.skip href="#main" { "Skip to the results" }
+        header.head { (headline::headline(runs)) }
+        nav aria-label="Sections" { ul { @for section in &sections { li { a href={ "#" (section.id) } { (section.title) } } } } }
+        main id="main" tabindex="-1" {
+            @for section in &sections {
+                section.part id=(section.id) aria-labelledby={ (section.id) "-h" } {
+                    h2 id={ (section.id) "-h" } { (section.title) }
+                    (section.body)
+                }
+            }
+        }
+        footer.foot { p { "Made by cnc-train from the files of the run folder." } }
+    };
+    document(&title, STYLE, &body)
+}
+
+/// A page of HTML that needs nothing else.
+pub(crate) fn document(title: &str, style: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -46,22 +65,9 @@ pub fn render(runs: &[RunRecord]) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(style)) }
             }
-            body {
-                a.skip href="#main" { "Skip to the results" }
-                header.head { (headline::headline(runs)) }
-                nav aria-label="Sections" { ul { @for section in &sections { li { a href={ "#" (section.id) } { (section.title) } } } } }
-                main id="main" tabindex="-1" {
-                    @for section in &sections {
-                        section.part id=(section.id) aria-labelledby={ (section.id) "-h" } {
-                            h2 id={ (section.id) "-h" } { (section.title) }
-                            (section.body)
-                        }
-                    }
-                }
-                footer.foot { p { "Made by cnc-train from the files of the run folder." } }
-            }
+            body { (body) }
         }
     };
     page.into_string()
