@@ -78,6 +78,23 @@ fn a_norm_of_no_rows_is_empty_and_gives_its_weights_gradients_of_zero() {
 }
 
 #[test]
+fn attention_over_no_tokens_is_empty_and_gives_its_weights_gradients_of_zero() {
+    let variable = |shape: &[usize]| Var::from_tensor(&draw(shape)).unwrap();
+    let (x, sequences) = (Var::from_tensor(&zeros(&[0, 6])).unwrap(), Sequences::new(&[0, 0]));
+    let weights: [Var; 3] = std::array::from_fn(|_| variable(&[8, 6]));
+    let biases: [Var; 3] = std::array::from_fn(|_| variable(&[8]));
+    let maps = std::array::from_fn(|i| (weights[i].as_tensor(), biases[i].as_tensor()));
+    let y = self_attention(&x, maps, 2, &sequences, None).unwrap();
+    assert_eq!(y.dims(), [0, 8]);
+    let gradients = y.sum_all().unwrap().backward().unwrap();
+    assert_eq!(gradients.get(&x).unwrap().dims(), [0, 6]);
+    for parameter in weights.iter().chain(&biases) {
+        let values = gradients.get(parameter).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(values.into_iter().all(|value| value == 0.0));
+    }
+}
+
+#[test]
 fn a_sequence_does_not_see_its_neighbours() {
     let weights: [Tensor; 3] = std::array::from_fn(|_| draw(&[8, 8]));
     let bias = zeros(&[8]);
