@@ -10,7 +10,9 @@
 //! penalty = ½ · [ (mean of w_i·d_i)² + (mean of (1-w_i)·d_i)² ]
 //! ```
 //!
-//! The d_i are constants of q, so the gradient has a closed form and no second derivative of a network is needed.
+//! The d_i are constants of q, so the gradient has a closed form and no second derivative of a network is needed. The
+//! penalty is convex in w, and largest where one environment has the samples of positive d_i and the other the rest:
+//! those that the reference model gets wrong or is unsure of, and those that it is right about.
 //!
 //! **XRM**, Pezeshki et al., "Discovering environments with XRM", ICML 2024 (arXiv 2309.16748): two networks learn a half
 //! of the training set each, and labels that the network which has not seen them contradicts are flipped with
@@ -26,7 +28,11 @@ use crate::error::{Error, Result};
 
 /// PyTorch's defaults of Adam, which the published code takes.
 const BETAS: [f64; 2] = [0.9, 0.999];
-const EPSILON: f64 = 1e-8;
+
+/// Only there to divide by. PyTorch's 1e-8 is not: the penalty is a mean over all samples, so the gradient by one q is
+/// divided by their number, and among tens of thousands that of a sample the reference model is sure of is far below
+/// 1e-8. Such samples, nearly all, would stay in the environment that they were drawn in.
+const EPSILON: f64 = 1e-30;
 
 /// The settings of [`eiil`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -78,9 +84,10 @@ pub fn scale_gradients(logits: &[f32], classes: usize, labels: &[u32]) -> Result
         for &logit in logits {
             let likelihood = (f64::from(logit) - largest).exp();
             sum += likelihood;
-            weighted += likelihood * f64::from(logit);
+            // Against the label's logit, so that the sign is exact however sure the model is.
+            weighted += likelihood * (f64::from(logit) - f64::from(of_label));
         }
-        let gradient = weighted / sum - f64::from(of_label);
+        let gradient = weighted / sum;
         if gradient.is_finite() {
             Ok(gradient)
         } else {

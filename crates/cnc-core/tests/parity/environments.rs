@@ -38,12 +38,41 @@ fn soft_environments_after_500_steps_equal_pytorchs_adam() -> TestResult {
 }
 
 #[test]
+fn a_set_repeated_a_thousand_times_gets_the_same_environments() -> TestResult {
+    let fixtures = Fixtures::load("methods")?;
+    let labels = fixtures.indices("eiil.labels")?;
+    let of_scale = scale_gradients(&fixtures.floats("eiil.logits")?, 3, &labels)?;
+    let start = fixtures.numbers("eiil.start")?;
+    let options = EiilOptions { learning_rate: 0.01, steps: 100 };
+    let once = soft_environments(&of_scale, start.clone(), &options)?;
+    let repeated = soft_environments(&of_scale.repeat(1000), start.repeat(1000), &options)?;
+    let off = apart(&repeated[39_960..], &once);
+    assert!(off < 1e-9, "off by {off:e}");
+    Ok(())
+}
+
+#[test]
+fn samples_that_the_reference_model_is_sure_of_leave_the_environment_that_they_were_drawn_in() -> TestResult {
+    // One in twenty is wrong; the others are right with a likelihood of 1 - 1e-7.
+    let labels = [0; 2000];
+    let wrong = |row: usize| row % 20 == 19;
+    let logits: Vec<f32> = (0..2000).flat_map(|row| if wrong(row) { [0.0, 16.0] } else { [16.0, 0.0] }).collect();
+    let options = EiilOptions { learning_rate: 0.05, steps: 500 };
+    let environments = eiil(&logits, 2, &labels, &options, &mut ChaCha8Rng::seed_from_u64(0))?;
+    let of_wrong = environments[19];
+    let elsewhere = (0..2000).filter(|row| (environments[*row] == of_wrong) != wrong(*row)).count();
+    assert_eq!(elsewhere, 0);
+    Ok(())
+}
+
+#[test]
 fn the_scale_gradient_of_four_samples_by_hand() -> TestResult {
     // With logits (0, ln 3) the likelihoods are a quarter and three quarters; equal logits gain nothing from a scale.
     let ln_3 = 3f32.ln();
     let found = scale_gradients(&[0.0, ln_3, 0.0, ln_3, 1.0, 1.0, 0.0, 200.0], 2, &[1, 0, 0, 1])?;
     let ln_3 = f64::from(ln_3);
     assert!(apart(&found, &[-ln_3 / 4.0, ln_3 * 0.75, 0.0, 0.0]) < 1e-7, "{found:?}");
+    assert!(found[3] < 0.0, "a right answer is never sure enough: {found:?}");
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use cnc_core::{EiilOptions, eiil, environment_groups};
 use serde::{Deserialize, Serialize};
 
 use super::erm::first_stage;
-use super::errors::{answers_on_training, training_errors};
+use super::errors::{answers_on_training, training_errors, wrong_rows};
 use super::group_dro::{GroupDroSettings, on_groups};
 use super::{GroupLabels, Method, MethodInfo};
 use crate::recipe::checked;
@@ -56,8 +56,15 @@ impl Method for EiilSettings {
         let environments =
             eiil(&logits, classes, labels, &options, &mut run.seeds.purpose("environments").generator())?;
         let groups = environment_groups(labels, &environments)?;
-        let second = environments.iter().filter(|environment| **environment).count();
-        let note = format!("{second} of {} training samples are in the second environment", labels.len());
+        let inside = environments.iter().filter(|environment| **environment).count();
+        let wrong = wrong_rows(run, &answers.classes);
+        let wrong_inside = wrong.iter().filter(|row| environments.get(**row as usize) == Some(&true)).count();
+        let note = format!(
+            "{inside} of {} training samples are in the second environment, with {wrong_inside} of the {} that the \
+             reference model gets wrong",
+            labels.len(),
+            wrong.len()
+        );
         eprintln!("note: {note}");
         reference.result.notes.push(note);
         let trained = on_groups(run, &self.dro, ("eiil", "EIIL"), groups, 2 * classes, Some(&reference))?;
