@@ -76,6 +76,22 @@ fn weights_with_another_head_start_a_run_that_says_so_and_weights_of_another_mod
 }
 
 #[test]
+fn the_contrastive_stage_keeps_the_batch_norm_statistics_of_a_file_and_measures_those_of_drawn_weights() {
+    let bench = Workbench::new();
+    let device = candle_core::Device::Cpu;
+    let model = cnc_models::build("resnet18", 5, 0, &device).unwrap();
+    model.parameters().save(&bench.file("drawn.safetensors")).unwrap();
+    for (arguments, kept) in
+        [(&["--out", "run"][..], false), (&["--out", "run-init", "--init", "drawn.safetensors"], true)]
+    {
+        let _ = run(&bench, arguments).success();
+        let file = bench.file(&format!("{}/model.safetensors", arguments[1]));
+        let mean = candle_core::safetensors::load(file, &device).unwrap()["bn1.running_mean"].to_vec1::<f32>().unwrap();
+        assert_eq!(mean.iter().all(|mean| *mean == 0.0), kept, "{arguments:?}: {mean:?}");
+    }
+}
+
+#[test]
 fn a_model_that_does_not_recompute_is_refused_before_the_run_begins() {
     let bench = Workbench::new();
     let arguments = ["digits", "--limit", "40", "--set", "checkpoint_activations=true", "--out", "none"];

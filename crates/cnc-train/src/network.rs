@@ -89,6 +89,12 @@ impl Network {
         self.text.is_some()
     }
 
+    /// Whether its models start from weights of a file; else these are drawn from the seed.
+    #[must_use]
+    pub fn pretrained(&self) -> bool {
+        self.init.as_deref().and_then(weights).is_some()
+    }
+
     /// A model with weights drawn from the seed.
     ///
     /// # Errors

@@ -251,6 +251,7 @@ impl CncSettings {
             weight: self.contrastive_weight,
             batches_per_step: self.batches_per_step,
             batches_per_encoding: self.batches_per_encoding,
+            stored_statistics: run.network.pretrained(),
             seeds: run.seeds.purpose("cnc"),
             device: run.device.clone(),
         };
@@ -266,6 +267,8 @@ struct CorrectNContrast {
     weight: f64,
     batches_per_step: u64,
     batches_per_encoding: u64,
+    /// Whether the encoder is in evaluation mode.
+    stored_statistics: bool,
     seeds: Seeds,
     device: candle_core::Device,
 }
@@ -309,10 +312,12 @@ impl Objective for CorrectNContrast {
         })
     }
 
-    /// The encoder is in evaluation mode in this stage, as published: batch norm uses its stored statistics and
-    /// dropout is off in it. The classifier is in training mode.
+    /// An encoder that starts from weights of a file is in evaluation mode in this stage, as published: batch norm uses its
+    /// stored statistics and dropout is off in it. One that is drawn has no statistics yet (mean 0, variance 1, whatever the
+    /// data), so it is in training mode. The classifier always is.
     fn loss(&mut self, model: &dyn Model, batch: Batch, sizes: &Vec<PartSizes>, seed: u64) -> Result<Tensor> {
-        let z = model.encode(&to_model(batch.inputs, &self.device)?, Mode::Eval)?;
+        let mode = if self.stored_statistics { Mode::Eval } else { Mode::Train { seed } };
+        let z = model.encode(&to_model(batch.inputs, &self.device)?, mode)?;
         let logits = model.classify(&z, Mode::Train { seed })?;
         let supervised = cross_entropy(&logits, &batch.labels.to_device(&self.device)?)?;
         let mut start = 0;
