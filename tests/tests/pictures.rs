@@ -42,13 +42,17 @@ fn a_model_is_the_same_to_the_bit_whichever_layout_it_was_trained_from() {
     let splits = ["train", "validation", "test"].map(|split| (split.to_string(), file(split).into()));
     table.insert("splits".into(), toml::Table::from_iter(splits).into());
     fs::write(bench.file("birds/datasets/grodino/waterbirds/dataset.toml"), table.to_string()).unwrap();
-    let train = |dataset: &str, out: &str| {
-        let small = ["--method", "erm", "--model", "lenet", "--set", "epochs=2", "--set", "batch_size=16"];
-        bench.run(&[&[dataset, "--out", out], &small[..]].concat()).success();
+    let train = |dataset: &str, layout: &str, model: &str| {
+        let out = format!("{layout}-{model}");
+        let small = ["--method", "erm", "--model", model, "--set", "epochs=2", "--set", "batch_size=16"];
+        bench.run(&[&[dataset, "--out", &out], &small[..]].concat()).success();
         bench.read(&format!("{out}/model.safetensors"))
     };
-    let archive = train("birds/dataset.toml", "a");
-    assert!(archive == train("birds/datasets/grodino/waterbirds/dataset.toml", "b"), "other weights");
+    for model in ["lenet", "resnet18"] {
+        let archive = train("birds/dataset.toml", "archive", model);
+        let hub = train("birds/datasets/grodino/waterbirds/dataset.toml", "hub", model);
+        assert!(archive == hub, "{model}: other weights");
+    }
 }
 
 #[test]

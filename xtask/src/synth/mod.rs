@@ -32,6 +32,8 @@ const AT_ONCE: usize = 512;
 const QUALITY: u8 = 90;
 /// Noise of a pixel, of 1.
 const GRAIN: f32 = 0.06;
+/// A recipe for the drawn birds.
+const BIRDS: &str = include_str!("birds.toml");
 /// The attributes of CelebA, in the order of its list.
 const ATTRIBUTES: &str = include_str!("../../../datasets/celeba/attributes.txt");
 
@@ -135,6 +137,9 @@ fn pictures(which: Which, out: &Path, amount: &Amount) -> Result<()> {
     archive.finish()?;
     shards.finish()?;
     fs::write(out.join("dataset.toml"), plan::manifest(which.name(), &rows, amount)?)?;
+    if which == Which::Waterbirds {
+        fs::write(out.join("recipe.toml"), BIRDS)?;
+    }
     println!("{} rows of {width} x {height} pixels in {}", rows.len(), out.display());
     Ok(())
 }
