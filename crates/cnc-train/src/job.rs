@@ -20,6 +20,7 @@ use crate::report::{RunRecord, render};
 use crate::results::Results;
 use crate::run::{Run, TrainedStage};
 use crate::run_folder::{Interface, PREDICTIONS, RunConfig, RunFolder};
+use crate::say::note;
 use crate::seeds::Seeds;
 use crate::story::{StageView, Story, TrainingView};
 use crate::{memory, story};
@@ -52,7 +53,7 @@ impl Job {
     /// When the model cannot start as the settings say: before the run has a folder.
     pub fn check_model(&self, dataset: &Dataset, device: &Device) -> Result<()> {
         for note in self.network.check(dataset.classes.len(), self.config.seed, device)? {
-            eprintln!("note: {note}");
+            note!("note: {note}");
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ pub mod report;
 pub mod results;
 pub mod run;
 pub mod run_folder;
+mod say;
 pub mod seeds;
 pub mod selection;
 pub mod settings;

@@ -5,12 +5,11 @@ use std::io::{self, BufRead, Read};
 use csv::ByteRecord;
 
 use super::jsonl;
+use super::text::{BEHIND, CONVERT, at_end};
 use crate::DataError;
 
 /// Bytes of the longest line: more is not a text but a file of another kind.
 const LONGEST: u64 = 64 << 20;
-/// A record that is read behind the last one of a table. Inside a quote that nobody closed it is part of a value.
-const END: &str = "\0end of the table\0";
 
 /// How texts stand in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +162,7 @@ struct Csv {
 
 impl Csv {
     fn open(reader: impl Read + Send + 'static, delimiter: u8, column: &str) -> Result<Self, String> {
-        let reader: Box<dyn Read + Send> = Box::new(reader.chain(io::Cursor::new(format!("\n{END}\n"))));
+        let reader: Box<dyn Read + Send> = Box::new(reader.chain(BEHIND));
         let mut builder = csv::ReaderBuilder::new();
         builder.has_headers(false).flexible(true).delimiter(delimiter);
         let mut records = builder.from_reader(reader);
@@ -191,14 +190,10 @@ impl Csv {
         }
         let line = self.record.position().map_or(0, csv::Position::line);
         let row = self.rows;
-        let last = self.record.iter().next_back().unwrap_or_default();
-        if last == END.as_bytes() && self.record.len() == 1 {
-            return None;
-        }
-        if last.trim_ascii_end().ends_with(END.as_bytes()) {
-            return Some(Err(format!(
-                "row {row} (line {line}) has a quote that is never closed: all after it would be one value"
-            )));
+        match at_end(&self.record) {
+            Ok(false) => {}
+            Ok(true) => return None,
+            Err(problem) => return Some(Err(problem)),
         }
         self.rows += 1;
         if self.record.len() != self.columns {
@@ -213,9 +208,6 @@ impl Csv {
         Some(Ok(text(self.record.get(self.place).unwrap_or_default().to_vec(), &place)))
     }
 }
-
-/// Ends a message about bytes that are not text.
-const CONVERT: &str = "convert the file to UTF-8, for example with iconv -f latin1 -t utf-8";
 
 fn text(bytes: Vec<u8>, place: &str) -> Line {
     String::from_utf8(bytes).map_err(|e| {
@@ -310,7 +302,7 @@ mod tests {
     #[test]
     fn a_quote_that_is_never_closed_does_not_swallow_the_rest_in_silence() {
         let problem = table(b"id,text\n1,a\n2,\"b\n3,c\n4,d\n").unwrap_err();
-        assert!(problem.contains("row 1 (line 3) has a quote that is never closed"), "{problem}");
+        assert!(problem.contains("begins in line 3 is never closed"), "{problem}");
         let problem = table(b"text,id\n\"b,1\n").unwrap_err();
         assert!(problem.contains("never closed"), "{problem}");
     }

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::open_manifest;
 use crate::evaluate::{View, predict, summarise};
+use crate::say::result;
 use crate::trained::Trained;
 use crate::{device, table};
 
@@ -51,6 +52,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         SplitName::Test => &dataset.test,
     };
     let predictions = predict(&*model, split, View::Centre, &device)?;
-    println!("{}", table::of_split(&summarise(&dataset, split, &predictions.classes)?));
+    result!("{}", table::of_split(&summarise(&dataset, split, &predictions.classes)?));
     Ok(())
 }

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
 use cnc_data::{DataError, Manifest};
 
 use crate::error::{Interrupted, UsageError, shown};
+use crate::say::{self, note};
 
 mod check;
 mod compare;
@@ -79,10 +80,11 @@ pub fn main() -> ExitCode {
         Some(Command::Predict(arguments)) => predict::run(&arguments),
         Some(Command::Report(arguments)) => report::run(&arguments),
     };
-    match outcome {
+    let written = say::failure().map_or(Ok(()), |e| Err(anyhow!("standard output cannot be written: {e}")));
+    match outcome.and(written) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", shown(&error));
+            note!("error: {}", shown(&error));
             if error.downcast_ref::<UsageError>().is_some() {
                 ExitCode::from(2)
             } else if error.downcast_ref::<Interrupted>().is_some() {

@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use crate::device;
 use crate::error::UsageError;
 use crate::predict::{Counts, Format, Images, Output, Predictor, Texts};
+use crate::say::note;
 
 /// Which run, which inputs, and where the answers go.
 #[derive(Debug, Args)]
@@ -45,7 +46,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     skip_unreadable: bool,
     /// Width times height of the largest image that is read [default: the run's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_pixels: Option<u64>,
     /// auto, cpu, cuda, cuda:1, metal
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
@@ -77,7 +78,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         if !arguments.skip_unreadable {
             bail!("{problem}\n  hint: --skip-unreadable leaves out what cannot be read");
         }
-        bar.suspend(|| eprintln!("left out: {problem}"));
+        bar.suspend(|| note!("left out: {problem}"));
         Ok(())
     };
     let inputs = arguments.inputs.clone();
@@ -140,6 +141,6 @@ impl Shown {
     fn end(&self, Counts { predicted, unreadable }: Counts) {
         let left_out =
             if unreadable > 0 { format!(", {unreadable} left out because they cannot be read") } else { String::new() };
-        eprintln!("{predicted} predicted{left_out}");
+        note!("{predicted} predicted{left_out}");
     }
 }
