@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use candle_core::Device;
 use cnc_tests::texts::{QUICK, comments};
@@ -259,9 +259,34 @@ fn a_reader_that_has_seen_enough_ends_it_without_a_complaint() {
         .unwrap();
     drop(child.stdout.take());
     let good = bench.file("birds").join(&test_rows(&bench, "img_filename")[0]);
-    writeln!(child.stdin.take().unwrap(), "{}", good.display()).unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "{}", good.display()).unwrap();
+    drop(stdin);
     let outcome = Outcome::of(child.wait_with_output().unwrap()).success();
     assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_pipe_is_written_to_and_a_link_stays_where_it_is() {
+    use std::os::unix::fs::FileTypeExt;
+
+    let bench = birds();
+    let good = format!("birds/{}", test_rows(&bench, "img_filename")[0]);
+    let pipe = bench.file("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).unwrap()
+    });
+    bench.run(&["predict", "run", &good, "--out", "pipe"]).success();
+    assert!(reader.join().unwrap().starts_with("{\"input\""));
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo(), "a file took the place of the pipe");
+    fs::write(bench.file("real.jsonl"), "before").unwrap();
+    std::os::unix::fs::symlink("real.jsonl", bench.file("link.jsonl")).unwrap();
+    bench.run(&["predict", "run", &good, "--out", "link.jsonl"]).success();
+    assert!(fs::symlink_metadata(bench.file("link.jsonl")).unwrap().is_symlink());
+    assert!(String::from_utf8(bench.read("real.jsonl")).unwrap().starts_with("{\"input\""));
 }
 
 #[test]
@@ -271,7 +296,7 @@ fn the_tokenizer_of_a_run_is_the_one_that_its_texts_had() {
     fs::create_dir(bench.file("other")).unwrap();
     let vocabulary = String::from_utf8(bench.read("model/vocab.txt")).unwrap();
     let mut tokens: Vec<&str> = vocabulary.lines().collect();
-    tokens.swap(100 % (tokens.len() - 40), 40);
+    tokens.swap(70, 90);
     fs::write(bench.file("other/words.txt"), tokens.join("\n")).unwrap();
     let train = ["comments/dataset.toml", "--init", "model", "--tokenizer", "other/words.txt", "--method", "erm"];
     bench.run(&[&train[..], &["--out", "run"], &QUICK].concat()).success();

@@ -1,5 +1,6 @@
 //! Predictions as lines: JSON or CSV.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -27,6 +28,8 @@ pub struct Output {
 enum To {
     Stdout(io::BufWriter<io::Stdout>),
     File(Unfinished),
+    /// A pipe or a device, which nothing may take the place of.
+    Special(io::BufWriter<File>),
 }
 
 impl Output {
@@ -37,9 +40,7 @@ impl Output {
     pub fn begin(file: Option<&Path>, format: Format, classes: &[String]) -> Result<Self> {
         let to = match file {
             None => To::Stdout(io::BufWriter::new(io::stdout())),
-            Some(path) => {
-                To::File(Unfinished::create(path).with_context(|| format!("cannot write --out {}", path.display()))?)
-            }
+            Some(path) => Self::file(path).with_context(|| format!("cannot write --out {}", path.display()))?,
         };
         let mut output = Self { to, format, classes: classes.to_vec() };
         if format == Format::Csv {
@@ -48,6 +49,15 @@ impl Output {
             output.csv(&row)?;
         }
         Ok(output)
+    }
+
+    fn file(path: &Path) -> io::Result<To> {
+        // What a link leads to is written, and the link stays.
+        match path.canonicalize() {
+            Ok(real) if real.is_file() => Unfinished::create(&real).map(To::File),
+            Ok(real) => Ok(To::Special(io::BufWriter::new(File::options().write(true).open(real)?))),
+            Err(_) => Unfinished::create(path).map(To::File),
+        }
     }
 
     /// One line: the probability of each class, in their order.
@@ -98,7 +108,7 @@ impl Output {
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
         match self.to {
-            To::Stdout(_) => Ok(()),
+            To::Stdout(_) | To::Special(_) => Ok(()),
             To::File(file) => Ok(file.finish()?),
         }
     }
@@ -109,6 +119,7 @@ impl Write for To {
         match self {
             Self::Stdout(to) => to.write(bytes),
             Self::File(to) => to.write(bytes),
+            Self::Special(to) => to.write(bytes),
         }
     }
 
@@ -116,6 +127,7 @@ impl Write for To {
         match self {
             Self::Stdout(to) => to.flush(),
             Self::File(to) => to.flush(),
+            Self::Special(to) => to.flush(),
         }
     }
 }
