@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use csv::ByteRecord;
 
 use super::jsonl;
-use super::text::{BEHIND, CONVERT, at_end};
+use super::text::{BEHIND, CONVERT, at_end, convert};
 use crate::DataError;
 
 /// Bytes of the longest line: more is not a text but a file of another kind.
@@ -55,6 +55,9 @@ impl TextStream {
                 Texts::Table { .. } => Err(fails("is empty: a header and rows are needed".to_string())),
             };
         };
+        if convert(&first) != CONVERT {
+            return Err(fails(format!("is not UTF-8 text; {}", convert(&first))));
+        }
         if first.starts_with(b"PAR1") {
             let problem = "is parquet; one text a line, CSV or JSON Lines is needed".to_string();
             return Err(fails(problem));
@@ -312,6 +315,7 @@ mod tests {
         assert!(table(b"id,comment\n1,a\n").unwrap_err().contains("no column `text`; it has id, comment"));
         assert!(table(b"text,text\n1,a\n").unwrap_err().contains("two columns `text`"));
         assert!(table(b"").unwrap_err().contains("is empty"));
+        assert!(table(b"\xff\xfet\0").unwrap_err().contains("iconv -f utf-16"));
         assert!(table(b"PAR1\x15\x04").unwrap_err().contains("parquet"));
         assert!(table(b"\xff\n").unwrap_err().contains("header is not UTF-8"));
     }

@@ -64,7 +64,8 @@ pub(super) fn open(opened: Option<Opened>, planned: &Planned) -> Result<Opened> 
 /// The finished run: taken from its folder, gone on with, or started.
 pub(super) fn obtain(planned: &Planned, opened: &Opened, stop: &Arc<AtomicBool>) -> Result<FinishedRun> {
     let Planned { job, path, .. } = planned;
-    let folder = match RunFolder::find(path, &job.config)? {
+    let config = job.config.on(&opened.dataset);
+    let folder = match RunFolder::find(path, &config)? {
         Found::Finished(results) => {
             note!("{} is finished: its figures are taken", path.display());
             return finished(path, *results);
@@ -78,7 +79,7 @@ pub(super) fn obtain(planned: &Planned, opened: &Opened, stop: &Arc<AtomicBool>)
                 note!("{} holds a run that is damaged: it is removed and started again", path.display());
                 std::fs::remove_dir_all(path).with_context(|| format!("cannot remove {}", path.display()))?;
             }
-            RunFolder::open(path, &job.config, false)?
+            RunFolder::open(path, &config, false)?
         }
     };
     memory::reset_peak();

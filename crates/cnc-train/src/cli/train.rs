@@ -1,5 +1,6 @@
 //! `cnc-train <dataset>`: one run, from data to report.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -111,6 +112,9 @@ struct ConfigFile {
     init: Option<PathBuf>,
     #[serde(default)]
     data: DataSettings,
+    /// Other data may be there now.
+    #[serde(rename = "rows", default)]
+    _rows: BTreeMap<String, String>,
     #[serde(default)]
     settings: Table,
 }
@@ -128,7 +132,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     describe(config, &dataset);
     job.check_model(&dataset, &device)?;
     let path = arguments.out.clone().unwrap_or_else(|| default_folder(&dataset.name, config));
-    let folder = RunFolder::open(&path, config, arguments.resume)?;
+    let folder = RunFolder::open(&path, &config.on(&dataset), arguments.resume)?;
     let results = job.run(dataset, device, folder, stop_on_signal()?)?;
     result!("{}", table::text(&results));
     result!("report: {}", path.join("report.html").display());
@@ -217,6 +221,7 @@ pub(super) fn configure(arguments: &Arguments) -> Result<(Job, Manifest)> {
         limit,
         init,
         data: data.absolute()?,
+        rows: BTreeMap::new(),
         settings: recipe.settings(info.name, &given)?,
     };
     Ok((Job::new(config, info)?, manifest))
