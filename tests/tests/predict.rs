@@ -176,7 +176,7 @@ fn what_makes_no_sense_is_refused() {
         interface.replace("\"height\": 32", "\"height\": 0").as_bytes(),
         &["interface.json", "32 x 0"],
     );
-    damaged("interface.json", interface.replace("[\n    \"landbird\",", "[\"a\", \"b\",").as_bytes(), &["classifier"]);
+    damaged("interface.json", interface.replace("[\n    \"landbird\",", "[\"a\", \"b\",").as_bytes(), &["fc.weight"]);
     fs::remove_file(bench.file("run/interface.json")).unwrap();
     bench.run(&["predict", "run", "birds"]).fails(1, &["run/interface.json", "repeat the run"]);
     fs::remove_file(bench.file("run/results.json")).unwrap();

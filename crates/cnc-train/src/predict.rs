@@ -44,7 +44,7 @@ pub struct Predictor {
 
 enum Preparer {
     Images(ImageInputs),
-    Texts { column: String, texts: TextInputs },
+    Texts { column: String, texts: Box<TextInputs> },
 }
 
 /// What came of all inputs.
@@ -80,7 +80,7 @@ impl Predictor {
                 Preparer::Images(ImageInputs::new(&preparation, max_pixels).with_context(file)?)
             }
             (Preparation::Text(preparation), true) => {
-                let texts = TextInputs::open(run, &preparation)?;
+                let texts = Box::new(TextInputs::open(run, &preparation)?);
                 Preparer::Texts { column: preparation.column, texts }
             }
             (_, is_text) => {
