@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cnc_tests::Workbench;
+use cnc_tests::{Outcome, Workbench};
 
 #[test]
 fn an_unknown_dataset_is_refused_and_the_nearest_named() {
@@ -59,6 +59,8 @@ fn values_that_cannot_train_are_refused_before_anything_is_read() {
         ("stage1.epochs=0", "epochs"),
         ("optimizer.learning_rate=inf", "optimizer.learning_rate"),
         ("evaluate_every=0", "evaluate_every"),
+        // More than any memory holds.
+        ("per_part=9223372036854775807", "per_part"),
     ] {
         bench.run(&["digits", "--set", setting]).fails(2, &[name, "expected"]);
     }
@@ -134,4 +136,47 @@ fn a_plain_model_that_predicts_one_class_only_is_warned_of_and_so_is_its_single_
         bench.run(&[&["digits", "--limit", "200", "--set", "evaluate_every=2"][..], &tiny].concat()).success();
     assert!(outcome.stderr.contains("for every validation sample"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("one slice"), "{}", outcome.stderr);
+}
+
+#[test]
+fn numbers_below_what_an_option_takes_are_refused_by_its_name() {
+    let bench = Workbench::new();
+    bench.run(&["digits", "--limit", "0"]).fails(2, &["--limit 0", "at least 1"]);
+    for option in ["--limit", "--seed", "--max-pixels", "--max-length"] {
+        bench.run(&["digits", option, "-1"]).fails(2, &["invalid value '-1'", option]);
+    }
+    bench.run(&["digits", "--max-pixels", "0"]).fails(1, &["--max-pixels"]);
+    assert!(!bench.file("runs").exists());
+}
+
+#[test]
+fn a_folder_without_weights_is_no_start_for_a_model_of_images() {
+    let bench = Workbench::new();
+    std::fs::create_dir(bench.file("empty")).unwrap();
+    bench.run(&["digits", "--init", "empty"]).fails(1, &["--init empty", "model.safetensors"]);
+}
+
+/// Nobody reads on, as behind `| head -1`: nothing is lost, and nothing is complained of.
+#[test]
+#[cfg(unix)]
+fn a_closed_pipe_ends_neither_a_listing_nor_a_run() {
+    use std::process::Stdio;
+
+    let bench = Workbench::new();
+    let train = ["digits", "--method", "erm", "--limit", "100", "--set", "epochs=1", "--out", "run"];
+    for arguments in [&["methods"][..], &train] {
+        let mut child = bench.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert!(child.wait().unwrap().success(), "{arguments:?}");
+    }
+    assert!(bench.file("run/results.json").exists());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn results_that_do_not_fit_on_standard_output_are_an_error() {
+    let bench = Workbench::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let outcome = Outcome::of(bench.command(&["methods"]).stdout(full).output().unwrap());
+    outcome.fails(1, &["standard output cannot be written", "No space left"]);
 }

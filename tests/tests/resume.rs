@@ -136,5 +136,27 @@ fn other_settings_are_refused_and_each_that_differs_is_named() {
     bench.run(RUN).fails(1, &["not finished", "--resume"]);
     let other = [RUN, &["--resume", "--seed", "7", "--set", "temperature=0.5"]].concat();
     bench.run(&other).fails(2, &["seed: 0 then, 7 now", "settings.temperature: 0.05 then, 0.5 now"]);
+    let less: Vec<&str> = RUN.iter().map(|argument| if *argument == "400" { "300" } else { *argument }).collect();
+    let outcome = bench.run(&[&less[..], &["--resume"]].concat());
+    outcome.fails(2, &["limit: 400 then, 300 now", "rows.train: \"400 rows, ", "then, \"300 rows, "]);
     bench.run(&["digits", "--resume", "--out", "nowhere"]).fails(1, &["nowhere", "no run to resume"]);
+}
+
+#[test]
+fn a_run_is_not_gone_on_with_on_other_data() {
+    let bench = Workbench::new();
+    bench.xtask(&["synth", "waterbirds", "--out", "birds", "--size", "60", "--side", "32"]).success();
+    let run = ["birds/dataset.toml", "--method", "erm", "--model", "lenet", "--set", "epochs=500", "--out", "run"];
+    let mut child = bench.command(&run).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for(&bench, "run/checkpoint/last.safetensors");
+    // Nobody else trains in the folder meanwhile.
+    bench.run(&[&run[..], &["--resume"]].concat()).fails(1, &["run is in use", "--out DIR"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The same number of rows, one of them of the other class.
+    let table = String::from_utf8(bench.read("birds/metadata.csv")).unwrap();
+    let row = table.lines().find(|line| line.contains(",0,0,0,")).unwrap();
+    let other = table.replace(row, &row.replace(",0,0,0,", ",1,0,0,"));
+    std::fs::write(bench.file("birds/metadata.csv"), other).unwrap();
+    bench.run(&[&run[..], &["--resume"]].concat()).fails(2, &["other settings or data", "rows.train", "60 rows"]);
 }

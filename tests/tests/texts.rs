@@ -2,46 +2,8 @@
 
 use std::fs;
 
-use cnc_tests::{Outcome, Workbench};
-
-const CONFIG: &str = r#"{
-    "model_type": "bert", "vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-    "intermediate_size": 64, "hidden_act": "gelu", "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
-    "max_position_embeddings": 64, "type_vocab_size": 2, "initializer_range": 0.1, "layer_norm_eps": 1e-12,
-    "pad_token_id": 0
-}"#;
-
-/// Settings with which the small model learns in seconds.
-const QUICK: [&str; 10] = [
-    "--max-length",
-    "40",
-    "--set",
-    "batch_size=16",
-    "--set",
-    "epochs=2",
-    "--set",
-    "optimizer.learning_rate=3e-3",
-    "--set",
-    "pooling=mean",
-];
-
-/// A workbench with drawn comments in `comments` and a model without weights in `model`.
-fn bench(size: &str) -> Workbench {
-    let bench = Workbench::new();
-    bench.xtask(&["synth", "civilcomments", "--out", "comments", "--size", size, "--seed", "3"]).success();
-    fs::create_dir(bench.file("model")).unwrap();
-    fs::write(bench.file("model/config.json"), CONFIG).unwrap();
-    // Every word that is drawn, whole or by its letters.
-    let mut tokens: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from).into();
-    tokens.extend(('a'..='z').map(String::from));
-    tokens.extend(('a'..='z').map(|letter| format!("##{letter}")));
-    let words = "the of to and in is it for on stupid idiot idiots moron fool liar pathetic garbage disgusting dumb clown \
-                 ridiculous trash coward thanks agree interesting thoughtful respectfully hopefully reasonable helpful \
-                 kindly appreciate man men woman women muslim christian black white gay . , ! ? \"";
-    tokens.extend(words.split_whitespace().map(String::from));
-    fs::write(bench.file("model/vocab.txt"), tokens.join("\n") + "\n").unwrap();
-    bench
-}
+use cnc_tests::Outcome;
+use cnc_tests::texts::{CONFIG, QUICK, comments};
 
 /// The numbers of a line of `check`: train, validation, test.
 fn counts(outcome: &Outcome, title: &str, name: &str) -> [u64; 3] {
@@ -53,7 +15,7 @@ fn counts(outcome: &Outcome, title: &str, name: &str) -> [u64; 3] {
 
 #[test]
 fn check_shows_groups_of_evaluation_that_overlap_beside_those_of_training_that_do_not() {
-    let bench = bench("400");
+    let bench = comments("400");
     let outcome =
         bench.run(&["check", "comments/dataset.toml", "--tokenizer", "model", "--max-length", "40"]).success();
     let all = counts(&outcome, "rows", "all");
@@ -90,7 +52,7 @@ fn check_shows_groups_of_evaluation_that_overlap_beside_those_of_training_that_d
 
 #[test]
 fn a_text_model_is_trained_reported_evaluated_and_goes_on_from_its_own_folder() {
-    let bench = bench("600");
+    let bench = comments("600");
     let train = |method: &str, out: &str, more: &[&str]| {
         let start = ["comments/dataset.toml", "--init", "model", "--method", method, "--out", out];
         bench.run(&[&start[..], more].concat()).success()
@@ -120,7 +82,7 @@ fn a_text_model_is_trained_reported_evaluated_and_goes_on_from_its_own_folder() 
 
 #[test]
 fn correct_n_contrast_runs_on_texts_and_group_methods_have_the_groups_of_training() {
-    let bench = bench("300");
+    let bench = comments("300");
     let small = ["--max-length", "32", "--set", "pooling=mean"];
     let cnc = [
         "--set",
@@ -147,7 +109,7 @@ fn correct_n_contrast_runs_on_texts_and_group_methods_have_the_groups_of_trainin
 
 #[test]
 fn what_does_not_fit_is_refused_before_anything_is_read() {
-    let bench = bench("100");
+    let bench = comments("100");
     let run = |arguments: &[&str]| bench.run(&[&["comments/dataset.toml"], arguments].concat());
     run(&[]).fails(2, &["`bert`", "config.json", "--init DIR"]);
     run(&["--model", "lenet"]).fails(2, &["`lenet` takes images", "holds text"]);

@@ -1,14 +1,15 @@
 //! Which row of which file belongs to which split, with which class and attribute: everything but the images.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use rand::seq::SliceRandom;
 
 use crate::colour::{self, HeldOut};
 use crate::manifest::{Attribute, Labels, Manifest, Origin, Rule, SplitName};
 use crate::seeded::generator;
-use crate::table::Cell;
 use crate::table::source::Table;
+use crate::table::{Cell, Location};
 use crate::{DataError, HubCache, OpenOptions, counts, shares};
 
 /// One row of one file.
@@ -100,6 +101,7 @@ impl SplitRows {
             manifest,
             hub: &options.hub,
             files: Vec::new(),
+            opened: BTreeSet::new(),
             cells_seen: BTreeSet::new(),
             classes_seen: BTreeSet::new(),
             unannotated: 0,
@@ -151,6 +153,8 @@ struct Reader<'a> {
     manifest: &'a Manifest,
     hub: &'a HubCache,
     files: Vec<Table>,
+    /// The files that were opened, whatever the manifest calls them.
+    opened: BTreeSet<PathBuf>,
     /// Every cell of the class column, where its cells have names one by one.
     cells_seen: BTreeSet<Cell>,
     /// Every class that a row has.
@@ -161,8 +165,16 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// The tables that one of the manifest's names stands for.
-    fn open(&self, name: &str) -> Result<Vec<Table>, DataError> {
+    fn open(&mut self, name: &str) -> Result<Vec<Table>, DataError> {
         let files = self.manifest.locate(name, self.hub)?;
+        for file in &files {
+            if let Location::Disk(path) = &file.location
+                && !self.opened.insert(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+            {
+                let problem = format!("{name:?} stands for {} once more: its rows would be in two places", file.name);
+                return Err(self.manifest.error("splits", problem));
+            }
+        }
         files.into_iter().map(|file| Table::open(self.manifest, file, self.hub)).collect()
     }
 

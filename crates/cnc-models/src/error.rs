@@ -87,8 +87,10 @@ pub enum Error {
     },
 
     /// A setting of a configuration that no model can be built with.
-    #[error("config.json: {key} is {found}, expected {expected}")]
+    #[error("{}: {key} is {found}, expected {expected}", path.display())]
     Config {
+        /// The file.
+        path: PathBuf,
         /// Name of the setting.
         key: &'static str,
         /// What it is.

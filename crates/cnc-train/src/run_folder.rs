@@ -1,10 +1,15 @@
 //! The folder of a run: what is in it says how far the run got. `results.json` appears last.
 
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use candle_core::Device;
+use cnc_data::{Dataset, Preparation, Split};
 use cnc_nn::files::write_atomically;
+use crc::{CRC_64_XZ, Crc};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -43,12 +48,80 @@ pub struct RunConfig {
     /// Where the data are, and what of them is accepted.
     #[serde(skip_serializing_if = "DataSettings::is_default", default)]
     pub data: DataSettings,
+    /// What each split held when the run was started.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub rows: BTreeMap<String, String>,
     /// The method's settings.
     pub settings: Table,
 }
 
+impl RunConfig {
+    /// These settings for a run on this dataset.
+    #[must_use]
+    pub fn on(&self, dataset: &Dataset) -> Self {
+        let splits = [&dataset.train, &dataset.validation, &dataset.test];
+        let rows = splits.map(|split| (split.name().as_str().to_owned(), held(split)));
+        Self { rows: rows.into(), ..self.clone() }
+    }
+}
+
+/// The number of rows of a split, and a checksum of their classes, attributes and texts: other rows have another one.
+fn held(split: &Split) -> String {
+    static CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
+    let mut checksum = CRC.digest();
+    for of_rows in [split.labels(), split.attributes()] {
+        of_rows.iter().for_each(|number| checksum.update(&number.to_le_bytes()));
+    }
+    for text in (0..split.len() as u32).map_while(|row| split.text(row)) {
+        checksum.update(&(text.len() as u64).to_le_bytes());
+        checksum.update(text.as_bytes());
+    }
+    format!("{} rows, {:016x}", split.len(), checksum.finalize())
+}
+
 /// Name of the file with the predictions of the saved model: tensor `test`, the class of each row of the test split.
 pub const PREDICTIONS: &str = "predictions.safetensors";
+
+/// Name of the file that says what a prediction needs besides the model: a [`Interface`].
+pub const INTERFACE: &str = "interface.json";
+
+/// What the model of a run takes and gives, apart from the data that it was trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interface {
+    /// Names of the classes, by class index.
+    pub classes: Vec<String>,
+    /// How inputs become what the model reads.
+    pub inputs: Preparation,
+}
+
+impl Interface {
+    /// Read that of a run.
+    ///
+    /// # Errors
+    /// When the file is missing or not what a run writes.
+    pub fn read(run: &Path) -> Result<Self> {
+        let path = run.join(INTERFACE);
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!(
+                "{}: cannot be read, and it says how inputs are prepared for the model; repeat the run",
+                path.display()
+            )
+        })?;
+        serde_json::from_str(&text).map_err(|e| {
+            anyhow!("{}: {e}\n  hint: the file was changed; restore it, or repeat the run", path.display())
+        })
+    }
+
+    /// Write it into the folder of a run.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, folder: &RunFolder) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        Ok(write_atomically(&folder.file(INTERFACE), text.as_bytes())?)
+    }
+}
 
 /// What a folder holds of a run.
 pub enum Found {
@@ -60,28 +133,57 @@ pub enum Found {
     Nothing,
 }
 
-/// The folder of a run.
+/// Name of the file that is locked while a process trains in the folder.
+const LOCK: &str = "lock";
+
+/// The folder of a run, which no other process trains in meanwhile.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
     path: PathBuf,
+    /// The lock goes when the last one of these does, at the latest with the process.
+    _lock: Arc<File>,
+}
+
+/// Locks the folder of a run.
+fn lock(path: &Path) -> Result<Arc<File>> {
+    let file = path.join(LOCK);
+    let opened = File::create(&file).with_context(|| format!("cannot write {}", file.display()))?;
+    match opened.try_lock() {
+        Err(TryLockError::WouldBlock) => bail!(
+            "{} is in use: another process trains in it\n  hint: wait for it, or choose another folder with `--out DIR`",
+            path.display()
+        ),
+        // Some file systems know no locks; there it is up to the user.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(Arc::new(opened)),
+    }
 }
 
 impl RunFolder {
     /// Make the folder of a new run, or open that of an unfinished one.
     ///
     /// # Errors
-    /// When the folder holds another run, or `resume` is asked for and there is nothing to resume or other settings.
+    /// When the folder holds another run, or `resume` is asked for and there is nothing to resume, or there are other settings
+    /// or data; and when another process trains in it.
     pub fn open(path: &Path, config: &RunConfig, resume: bool) -> Result<Self> {
-        let folder = Self { path: path.to_owned() };
-        let exists = folder.file("config.toml").exists();
-        if folder.file("results.json").exists() {
-            bail!(
-                "{} holds a finished run\n  hint: choose another folder with `--out DIR`, or remove that one to run again",
-                path.display()
-            );
-        }
-        match (exists, resume) {
-            (true, true) => folder.check_same(config)?,
+        let holds = |name: &str| path.join(name).exists();
+        let refuse_finished = || -> Result<()> {
+            if holds("results.json") {
+                bail!(
+                    "{} holds a finished run\n  hint: choose another folder with `--out DIR`, or remove that one to run again",
+                    path.display()
+                );
+            }
+            Ok(())
+        };
+        refuse_finished()?;
+        match (holds("config.toml"), resume) {
+            (true, true) => {
+                check_same(path, config)?;
+                let folder = Self { path: path.to_owned(), _lock: lock(path)? };
+                // The process that had the lock may have finished it.
+                refuse_finished()?;
+                Ok(folder)
+            }
             (true, false) => bail!(
                 "{} holds a run that was not finished\n  hint: go on with `--resume`, choose another folder with `--out DIR`, or remove that one",
                 path.display()
@@ -89,42 +191,52 @@ impl RunFolder {
             (false, true) => bail!("{} holds no run to resume\n  hint: start it without `--resume`", path.display()),
             (false, false) => {
                 // What a killed process left of a file is no reason to refuse the folder: it is written over.
-                let unfinished = |name: &std::ffi::OsStr| Path::new(name).extension().is_some_and(|e| e == "part");
+                let unfinished =
+                    |name: &std::ffi::OsStr| name == LOCK || Path::new(name).extension().is_some_and(|e| e == "part");
                 if std::fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(|e| !unfinished(&e.file_name()))) {
                     bail!(
                         "{} is not empty and holds no run\n  hint: choose another folder with `--out DIR`",
                         path.display()
                     );
                 }
-                std::fs::create_dir_all(path)
-                    .with_context(|| format!("cannot make the run folder {}", path.display()))?;
+                std::fs::create_dir_all(path).with_context(|| {
+                    format!("cannot make the run folder {}: choose another one with `--out DIR`", path.display())
+                })?;
+                let folder = Self { path: path.to_owned(), _lock: lock(path)? };
+                if holds("config.toml") {
+                    bail!(
+                        "another process has just started a run in {}\n  hint: choose another folder with `--out DIR`",
+                        path.display()
+                    );
+                }
                 write_atomically(&folder.file("config.toml"), toml::to_string(config)?.as_bytes())?;
+                Ok(folder)
             }
         }
-        Ok(folder)
     }
 
     /// Look for a run with these settings.
     ///
     /// # Errors
-    /// When the folder holds a run with other settings.
+    /// When the folder holds a run with other settings or on other data, or another process trains in it.
     pub fn find(path: &Path, config: &RunConfig) -> Result<Found> {
-        let folder = Self { path: path.to_owned() };
-        if !folder.file("config.toml").exists() {
+        if !path.join("config.toml").exists() {
             return Ok(Found::Nothing);
         }
-        folder.check_same(config)?;
-        if folder.file("results.json").exists() {
-            let results = std::fs::read(folder.file("results.json")).ok();
+        check_same(path, config)?;
+        let results = path.join("results.json");
+        if results.exists() {
+            let results = std::fs::read(results).ok();
             let results = results.and_then(|bytes| serde_json::from_slice::<Results>(&bytes).ok());
             let whole = ["model.safetensors", PREDICTIONS]
                 .iter()
-                .all(|name| cnc_nn::files::read(&folder.file(name), &Device::Cpu).is_ok());
+                .all(|name| cnc_nn::files::read(&path.join(name), &Device::Cpu).is_ok());
             return Ok(match results.filter(|_| whole) {
                 Some(results) => Found::Finished(Box::new(results)),
                 None => Found::Nothing,
             });
         }
+        let folder = Self { path: path.to_owned(), _lock: lock(path)? };
         Ok(if folder.checkpoints().are_whole() { Found::Unfinished(folder) } else { Found::Nothing })
     }
 
@@ -161,26 +273,29 @@ impl RunFolder {
     pub fn write_results(&self, results: &Results) -> Result<()> {
         let mut text = serde_json::to_string_pretty(results)?;
         text.push('\n');
-        Ok(write_atomically(&self.file("results.json"), text.as_bytes())?)
+        write_atomically(&self.file("results.json"), text.as_bytes())?;
+        // Best effort: it is of no use any more, and in nobody's way.
+        let _ = std::fs::remove_file(self.file(LOCK));
+        Ok(())
     }
+}
 
-    fn check_same(&self, config: &RunConfig) -> Result<()> {
-        let path = self.file("config.toml");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let before: Table = text.parse().map_err(|e| anyhow!("{}: {e}", path.display()))?;
-        let now = Table::try_from(config)?;
-        let mut differing = Vec::new();
-        differences(&before, &now, "", &mut differing);
-        if differing.is_empty() {
-            return Ok(());
-        }
-        Err(UsageError(format!(
-            "other settings than {} was started with:\n  {}\n  hint: give the same settings, or start anew with `--out DIR`",
-            self.path.display(),
-            differing.join("\n  ")
-        ))
-        .into())
+fn check_same(folder: &Path, config: &RunConfig) -> Result<()> {
+    let path = folder.join("config.toml");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let before: Table = text.parse().map_err(|e| anyhow!("{}: {e}", path.display()))?;
+    let now = Table::try_from(config)?;
+    let mut differing = Vec::new();
+    differences(&before, &now, "", &mut differing);
+    if differing.is_empty() {
+        return Ok(());
     }
+    Err(UsageError(format!(
+        "other settings or data than {} was started with:\n  {}\n  hint: give the same ones, or start anew with `--out DIR`",
+        folder.display(),
+        differing.join("\n  ")
+    ))
+    .into())
 }
 
 /// Name each key whose value differs, with both values.

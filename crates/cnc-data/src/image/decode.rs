@@ -14,6 +14,9 @@ use super::{Picture, jpeg};
 /// Width times height of the largest image read unless another limit is given: 256 MiB as 8-bit RGBA.
 pub const MAX_PIXELS: u64 = 1 << 26;
 
+/// Bytes that every image may take: for its profiles and tables.
+const LEAST: u64 = 16 << 20;
+
 /// Decodes JPEG, PNG or WebP into RGB. The error is for the end of a sentence that names the file.
 ///
 /// # Errors
@@ -35,8 +38,8 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, String> {
     let reader = || {
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
         let mut limits = Limits::default();
-        // Four channels of 16 bits.
-        limits.max_alloc = Some(max_pixels.saturating_mul(8));
+        // Four channels of 16 bits; what a small image needs besides its pixels is no reason to refuse it.
+        limits.max_alloc = Some(max_pixels.saturating_mul(8).max(LEAST));
         reader.limits(limits);
         reader
     };
@@ -141,6 +144,16 @@ mod tests {
         bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
         let message = decode(&bytes, MAX_PIXELS).unwrap_err();
         assert!(message.contains("100000 x 100000"), "{message}");
+    }
+
+    #[test]
+    fn a_limit_is_told_as_the_number_of_pixels_that_it_is() {
+        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+            let bytes = encoded(image::RgbImage::new(9, 7), format);
+            let message = decode(&bytes, 62).unwrap_err();
+            assert!(message.contains("9 x 7 pixels; at most 62") && message.contains("--max-pixels"), "{message}");
+            assert!(decode(&bytes, 63).is_ok());
+        }
     }
 
     fn crc32(bytes: &[u8]) -> u32 {

@@ -25,17 +25,17 @@ pub(crate) struct Joined {
 impl Table {
     pub(crate) fn open(manifest: &Manifest, file: DataFile, hub: &HubCache) -> Result<Self, DataError> {
         let extension = match &file.location {
-            Location::Embedded(_) => Some("parquet"),
-            Location::Disk(path) => path.extension().and_then(|extension| extension.to_str()),
+            Location::Embedded(_) => "parquet".to_string(),
+            Location::Disk(path) => path.extension().unwrap_or_default().to_string_lossy().to_lowercase(),
         };
-        if extension == Some("parquet") {
+        if extension == "parquet" {
             return Ok(Self::Parquet(Box::new(ParquetFile::open(file)?)));
         }
         let layout = &manifest.layout;
         let first = layout.input.column.as_str();
         let wanted = wanted(manifest);
-        let table = match extension {
-            Some("jsonl" | "ndjson") => jsonl::open(file, &wanted)?,
+        let table = match extension.as_str() {
+            "jsonl" | "ndjson" => jsonl::open(file, &wanted)?,
             _ => TextTable::open(file, &wanted, TextForm { first, names: None })?,
         };
         let Some(join) = &layout.join else { return Ok(Self::Text(Box::new(Joined { table, other: None }))) };

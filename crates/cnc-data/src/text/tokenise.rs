@@ -85,12 +85,12 @@ impl TextTokenizer {
     }
 
     /// What fills the places behind a text's end.
-    pub(super) fn padding(&self) -> u32 {
+    pub(crate) fn padding(&self) -> u32 {
         self.padding
     }
 
     /// The tokens of `count` texts on all cores; `progress` is told how many are done.
-    pub(super) fn tokenise<'a>(
+    pub(crate) fn tokenise<'a>(
         &self,
         count: usize,
         text: impl Fn(usize) -> Option<&'a str> + Sync,
@@ -247,11 +247,15 @@ impl Settings {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Map::new(),
             Err(e) => return Err(wrong(&e)),
         };
-        let truth = |key: &str| config.get(key).and_then(Value::as_bool);
+        let truth = |key: &str| match config.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Bool(truth)) => Ok(Some(*truth)),
+            Some(other) => Err(wrong(&format_args!("{key} is {other}; true or false is needed"))),
+        };
         Ok(Self {
-            lower_case: truth("do_lower_case").unwrap_or(true),
-            chinese: truth("tokenize_chinese_chars").unwrap_or(true),
-            strip_accents: truth("strip_accents"),
+            lower_case: truth("do_lower_case")?.unwrap_or(true),
+            chinese: truth("tokenize_chinese_chars")?.unwrap_or(true),
+            strip_accents: truth("strip_accents")?,
         })
     }
 }

@@ -53,6 +53,14 @@ fn one_class_is_too_few() {
 }
 
 #[test]
+fn a_file_that_is_named_in_two_ways_is_read_once_or_not_at_all() {
+    for other in ["./test.parquet", "*st.parquet"] {
+        let files = format!("test = {{ files = [\"test.parquet\", \"{other}\"] }}");
+        refused(TEST, &files, &["splits", &format!("{other:?} stands for"), "once more", "two places"]);
+    }
+}
+
+#[test]
 fn names_must_differ() {
     refused(CLASSES, "names = [\"even\", \"even\"]", &["class.names", "\"even\"", "twice"]);
 }

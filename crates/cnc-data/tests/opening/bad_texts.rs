@@ -132,6 +132,8 @@ fn a_tokenizer_that_is_missing_or_damaged_is_named() {
     write("vocab.txt", "[PAD]\n[UNK]\nthe\n");
     wants(&refusal("vocab.txt"), &["vocab.txt: has no [MASK]", "no vocabulary of BERT"]);
     std::fs::copy(tokenizer("vocab.txt"), folder.path().join("vocab.txt")).unwrap();
+    write("tokenizer_config.json", "{\"do_lower_case\": \"no\"}");
+    wants(&refusal("vocab.txt"), &["tokenizer_config.json", "do_lower_case is \"no\"; true or false is needed"]);
     write("tokenizer_config.json", "[]");
     wants(&refusal("vocab.txt"), &["tokenizer_config.json: is not the configuration of a tokenizer"]);
 }

@@ -159,6 +159,13 @@ fn csv_jsonl_and_parquet_hold_the_same_dataset() {
     assert_eq!(seen(&csv), seen(&parquet));
     assert_eq!(csv.notes, jsonl.notes);
     assert_eq!(csv.notes, parquet.notes);
+    // Names in capitals are the same names.
+    for (from, to) in [("comments.parquet", "LOUD.PARQUET"), ("comments.jsonl", "LOUD.JSONL")] {
+        std::fs::rename(comments.path(from), comments.path(to)).unwrap();
+    }
+    let parquet = comments.edit("comments.parquet", "LOUD.PARQUET").open().unwrap();
+    let jsonl = comments.edit("LOUD.PARQUET", "LOUD.JSONL").open().unwrap();
+    assert_eq!((seen(&csv), seen(&csv)), (seen(&jsonl), seen(&parquet)));
 }
 
 #[test]

@@ -68,6 +68,9 @@ struct DistilBert {
     seq_classif_dropout: f64,
 }
 
+/// Weights of the largest model: 8 GiB of them. BERT-large has a sixth of it.
+const MOST_WEIGHTS: usize = 1 << 31;
+
 /// The epsilon of DistilBERT's layer norms, which its configuration does not name.
 const DISTILBERT_EPSILON: f64 = 1e-12;
 
@@ -82,6 +85,7 @@ impl BertConfig {
             std::fs::read_to_string(path).map_err(|source| Error::ReadConfig { path: path.to_owned(), source })?;
         Self::parse(&json).map_err(|error| match error {
             Error::ParseConfig { reason, .. } => Error::ParseConfig { path: path.to_owned(), reason },
+            Error::Config { key, found, expected, .. } => Error::Config { path: path.to_owned(), key, found, expected },
             other => other,
         })
     }
@@ -113,11 +117,7 @@ impl BertConfig {
                 let config: DistilBert = serde_json::from_value(value).map_err(unreadable)?;
                 Self::distilbert(&config, activation)
             }
-            other => Err(Error::Config {
-                key: "model_type",
-                found: other.unwrap_or("nothing").to_owned(),
-                expected: "bert or distilbert".to_owned(),
-            }),
+            other => Err(wrong("model_type", other.unwrap_or("nothing"), "bert or distilbert")),
         }
     }
 
@@ -195,24 +195,36 @@ impl BertConfig {
         ];
         let types = (self.architecture == Architecture::Bert).then_some((types, self.types));
         if let Some((key, _)) = sizes.into_iter().chain(types).find(|(_, size)| *size == 0) {
-            return Err(Error::Config { key, found: "0".to_owned(), expected: "1 or more".to_owned() });
+            return Err(wrong(key, "0", "1 or more"));
         }
         if !self.width.is_multiple_of(self.heads) {
             let expected = format!("a number that divides the {} units of {width}", self.width);
-            return Err(Error::Config { key: heads, found: self.heads.to_string(), expected });
+            return Err(wrong(heads, &self.heads.to_string(), &expected));
+        }
+        let weights = self.weights();
+        if weights > MOST_WEIGHTS {
+            let expected = format!("sizes that make at most {MOST_WEIGHTS}");
+            return Err(wrong("the number of weights that its sizes make", &weights.to_string(), &expected));
         }
         for dropout in [self.hidden_dropout, self.attention_dropout, self.classifier_dropout] {
             if !(0.0..1.0).contains(&dropout) {
-                let expected = "at least 0 and below 1".to_owned();
-                return Err(Error::Config { key: "a dropout probability", found: dropout.to_string(), expected });
+                return Err(wrong("a dropout probability", &dropout.to_string(), "at least 0 and below 1"));
             }
         }
         if !(self.epsilon >= 0.0 && self.deviation >= 0.0 && self.epsilon.is_finite() && self.deviation.is_finite()) {
             let found = format!("{} and {}", self.epsilon, self.deviation);
             let key = "layer_norm_eps and initializer_range";
-            return Err(Error::Config { key, found, expected: "finite numbers of 0 or more".to_owned() });
+            return Err(wrong(key, &found, "finite numbers of 0 or more"));
         }
         Ok(self)
+    }
+
+    /// Number of weights, without biases; no less than it is where there is no number for it.
+    fn weights(&self) -> usize {
+        let rows = self.vocabulary.saturating_add(self.positions).saturating_add(self.types);
+        let layer = self.width.saturating_mul(4).saturating_add(self.hidden.saturating_mul(2));
+        let per_unit = rows.saturating_add(layer.saturating_mul(self.layers));
+        per_unit.saturating_mul(self.width)
     }
 
     /// Which architecture it is.
@@ -239,10 +251,10 @@ fn activation(value: &Value, key: &'static str) -> Result<Activation> {
         "gelu" => Ok(Activation::Gelu),
         "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
         "relu" => Ok(Activation::Relu),
-        other => Err(Error::Config {
-            key,
-            found: other.to_owned(),
-            expected: "gelu, gelu_new, gelu_pytorch_tanh or relu".to_owned(),
-        }),
+        other => Err(wrong(key, other, "gelu, gelu_new, gelu_pytorch_tanh or relu")),
     }
+}
+
+fn wrong(key: &'static str, found: &str, expected: &str) -> Error {
+    Error::Config { path: "config.json".into(), key, found: found.to_owned(), expected: expected.to_owned() }
 }

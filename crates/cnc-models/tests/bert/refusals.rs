@@ -94,6 +94,19 @@ fn configurations_that_no_model_can_be_built_with_name_the_setting() {
     assert!(parse(BERT, r#""vocab_size": 40, "#, "").contains("vocab_size"));
     assert!(message(BertConfig::parse("[1")).starts_with("config.json is no configuration of BERT or DistilBERT: "));
     assert!(message(BertConfig::read(Path::new("nowhere.json"))).starts_with("cannot read nowhere.json: "));
+    let layers = |count: &str| parse(BERT, r#""num_hidden_layers": 2"#, &format!(r#""num_hidden_layers": {count}"#));
+    assert!(
+        layers("99999999999").ends_with("expected sizes that make at most 2147483648"),
+        "{}",
+        layers("99999999999")
+    );
+    assert!(
+        layers("18446744073709551615").contains("the number of weights that its sizes make is 18446744073709551615")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    std::fs::write(&file, BERT.replace("\"bert\"", "\"gpt2\"")).unwrap();
+    assert!(message(BertConfig::read(&file)).starts_with(&format!("{}: model_type is gpt2", file.display())));
 }
 
 #[test]
