@@ -2,14 +2,8 @@
 
 use std::fs;
 
+use cnc_tests::small_bert::{self, CONFIG};
 use cnc_tests::{Outcome, Workbench};
-
-const CONFIG: &str = r#"{
-    "model_type": "bert", "vocab_size": 400, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-    "intermediate_size": 64, "hidden_act": "gelu", "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
-    "max_position_embeddings": 64, "type_vocab_size": 2, "initializer_range": 0.1, "layer_norm_eps": 1e-12,
-    "pad_token_id": 0
-}"#;
 
 /// Settings with which the small model learns in seconds.
 const QUICK: [&str; 10] = [
@@ -29,17 +23,7 @@ const QUICK: [&str; 10] = [
 fn bench(size: &str) -> Workbench {
     let bench = Workbench::new();
     bench.xtask(&["synth", "civilcomments", "--out", "comments", "--size", size, "--seed", "3"]).success();
-    fs::create_dir(bench.file("model")).unwrap();
-    fs::write(bench.file("model/config.json"), CONFIG).unwrap();
-    // Every word that is drawn, whole or by its letters.
-    let mut tokens: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from).into();
-    tokens.extend(('a'..='z').map(String::from));
-    tokens.extend(('a'..='z').map(|letter| format!("##{letter}")));
-    let words = "the of to and in is it for on stupid idiot idiots moron fool liar pathetic garbage disgusting dumb clown \
-                 ridiculous trash coward thanks agree interesting thoughtful respectfully hopefully reasonable helpful \
-                 kindly appreciate man men woman women muslim christian black white gay . , ! ? \"";
-    tokens.extend(words.split_whitespace().map(String::from));
-    fs::write(bench.file("model/vocab.txt"), tokens.join("\n") + "\n").unwrap();
+    small_bert::write(&bench.file("model"));
     bench
 }
 
