@@ -3,7 +3,7 @@
 #![expect(clippy::missing_panics_doc, clippy::expect_used, reason = "a test that cannot be set up cannot go on")]
 
 pub mod hub_server;
-pub mod small_bert;
+pub mod texts;
 pub mod traces;
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cnc_tests::traces::{Traces, check_whole, unfinished};
-use cnc_tests::{Workbench, small_bert};
+use cnc_tests::{Workbench, texts};
 use toml::{Table, Value};
 
 /// The names of the methods and of their stages, as `cnc-train methods` prints them.
@@ -102,12 +102,13 @@ impl Tiny {
     /// Comments of so many classes, each with words of its own, that are about men, about women, about both or neither.
     fn comments(classes: usize, overlap: bool) -> Self {
         let bench = Workbench::new();
-        small_bert::write(&bench.file("model"));
+        texts::model(&bench.file("model"));
         let mut table = "text,class,men,women,split\n".to_owned();
         for row in 0..180 {
             let class = row % classes;
             // The shortcut: half of the classes are about men but for one row in five.
-            let (men, women) = ((row / classes % 5 == 0) != (class % 2 == 0), row / classes % 3 == 0);
+            let turn = row / classes;
+            let (men, women) = (turn.is_multiple_of(5) != class.is_multiple_of(2), turn.is_multiple_of(3));
             let words = ["stupid garbage", "thanks", "the clown", "is it reasonable", "coward , coward"][class];
             let about = [if men { "men" } else { "in" }, if women { "woman" } else { "to" }].join(" ");
             let split = ["train", "validation", "test"][row / 60];

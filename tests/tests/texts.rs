@@ -2,30 +2,8 @@
 
 use std::fs;
 
-use cnc_tests::small_bert::{self, CONFIG};
-use cnc_tests::{Outcome, Workbench};
-
-/// Settings with which the small model learns in seconds.
-const QUICK: [&str; 10] = [
-    "--max-length",
-    "40",
-    "--set",
-    "batch_size=16",
-    "--set",
-    "epochs=2",
-    "--set",
-    "optimizer.learning_rate=3e-3",
-    "--set",
-    "pooling=mean",
-];
-
-/// A workbench with drawn comments in `comments` and a model without weights in `model`.
-fn bench(size: &str) -> Workbench {
-    let bench = Workbench::new();
-    bench.xtask(&["synth", "civilcomments", "--out", "comments", "--size", size, "--seed", "3"]).success();
-    small_bert::write(&bench.file("model"));
-    bench
-}
+use cnc_tests::Outcome;
+use cnc_tests::texts::{CONFIG, QUICK, comments};
 
 /// The numbers of a line of `check`: train, validation, test.
 fn counts(outcome: &Outcome, title: &str, name: &str) -> [u64; 3] {
@@ -37,7 +15,7 @@ fn counts(outcome: &Outcome, title: &str, name: &str) -> [u64; 3] {
 
 #[test]
 fn check_shows_groups_of_evaluation_that_overlap_beside_those_of_training_that_do_not() {
-    let bench = bench("400");
+    let bench = comments("400");
     let outcome =
         bench.run(&["check", "comments/dataset.toml", "--tokenizer", "model", "--max-length", "40"]).success();
     let all = counts(&outcome, "rows", "all");
@@ -74,7 +52,7 @@ fn check_shows_groups_of_evaluation_that_overlap_beside_those_of_training_that_d
 
 #[test]
 fn a_text_model_is_trained_reported_evaluated_and_goes_on_from_its_own_folder() {
-    let bench = bench("600");
+    let bench = comments("600");
     let train = |method: &str, out: &str, more: &[&str]| {
         let start = ["comments/dataset.toml", "--init", "model", "--method", method, "--out", out];
         bench.run(&[&start[..], more].concat()).success()
@@ -104,7 +82,7 @@ fn a_text_model_is_trained_reported_evaluated_and_goes_on_from_its_own_folder() 
 
 #[test]
 fn correct_n_contrast_runs_on_texts_and_group_methods_have_the_groups_of_training() {
-    let bench = bench("300");
+    let bench = comments("300");
     let small = ["--max-length", "32", "--set", "pooling=mean"];
     let cnc = [
         "--set",
@@ -131,7 +109,7 @@ fn correct_n_contrast_runs_on_texts_and_group_methods_have_the_groups_of_trainin
 
 #[test]
 fn what_does_not_fit_is_refused_before_anything_is_read() {
-    let bench = bench("100");
+    let bench = comments("100");
     let run = |arguments: &[&str]| bench.run(&[&["comments/dataset.toml"], arguments].concat());
     run(&[]).fails(2, &["`bert`", "config.json", "--init DIR"]);
     run(&["--model", "lenet"]).fails(2, &["`lenet` takes images", "holds text"]);
