@@ -15,6 +15,7 @@ use crate::image::Picture;
 use crate::image::decode::MAX_PIXELS;
 use crate::manifest::{Content, Manifest, SplitName};
 use crate::pixels::Pixels;
+use crate::preparation::{ImagePreparation, Preparation, TextPreparation};
 use crate::rows::{Rows, SplitRows};
 use crate::text::{TextRows, TextTokenizer, bucket};
 use crate::views::Views;
@@ -80,6 +81,8 @@ pub struct Dataset {
     pub notes: Vec<String>,
     /// Rows that were left out because their images cannot be read.
     pub skipped: Vec<Skipped>,
+    /// What evaluation makes of an input.
+    pub preparation: Preparation,
 }
 
 /// A row that was left out.
@@ -172,7 +175,9 @@ impl Dataset {
                 let mut rows = SplitRows::read(manifest, options)?;
                 let (pixels, skipped) = Pixels::open(manifest, transform, &mut rows, options)?;
                 let [train, validation, test] = pixels.map(|pixels| Views::new(manifest, transform, pixels));
-                Ok(Self::new(manifest, rows, [train?, validation?, test?].map(Held::Images), skipped))
+                let (train, validation, test) = (train?, validation?, test?);
+                let preparation = Preparation::Image(ImagePreparation::new(transform, train.stored()));
+                Ok(Self::new(manifest, rows, [train, validation, test].map(Held::Images), skipped, preparation))
             }
             Content::Texts(rules) => {
                 let max_length = options.max_length.unwrap_or(rules.max_length);
@@ -181,7 +186,9 @@ impl Dataset {
                 let tokenizer = tokenizer.map(|path| TextTokenizer::open(path, max_length)).transpose()?;
                 let mut rows = SplitRows::read(manifest, options)?;
                 let texts = TextRows::open(manifest, &mut rows, tokenizer.as_ref(), options)?;
-                Ok(Self::new(manifest, rows, texts.map(Held::Texts), Vec::new()))
+                let column = manifest.layout.input.column.clone();
+                let preparation = Preparation::Text(TextPreparation { column, max_length });
+                Ok(Self::new(manifest, rows, texts.map(Held::Texts), Vec::new(), preparation))
             }
         }
     }
@@ -196,7 +203,13 @@ impl Dataset {
         }
     }
 
-    fn new(manifest: &Manifest, rows: SplitRows, held: [Held; 3], skipped: Vec<Skipped>) -> Self {
+    fn new(
+        manifest: &Manifest,
+        rows: SplitRows,
+        held: [Held; 3],
+        skipped: Vec<Skipped>,
+        preparation: Preparation,
+    ) -> Self {
         let [train, validation, test] = held;
         let [train_rows, validation_rows, test_rows] = rows.splits;
         Self {
@@ -208,6 +221,7 @@ impl Dataset {
             test: Arc::new(Split::new(manifest, SplitName::Test, &test_rows, test)),
             notes: rows.notes,
             skipped,
+            preparation,
         }
     }
 }

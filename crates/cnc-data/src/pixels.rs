@@ -129,7 +129,10 @@ fn coloured(mut picture: Picture, colouring: Option<&Colouring>, colour: Option<
     picture
 }
 
-fn same_size((height, width): (usize, usize), (found_height, found_width): (usize, usize)) -> Result<(), String> {
+pub(crate) fn same_size(
+    (height, width): (usize, usize),
+    (found_height, found_width): (usize, usize),
+) -> Result<(), String> {
     if (height, width) != (found_height, found_width) {
         return Err(format!(
             "the image is {found_width} x {found_height}, an earlier one {width} x {height}; all need one size: set \

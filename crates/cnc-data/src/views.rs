@@ -61,6 +61,11 @@ impl Views {
         (3, self.seen.0, self.seen.1)
     }
 
+    /// Height and width of what the crop is taken of.
+    pub(crate) fn stored(&self) -> (usize, usize) {
+        self.pixels.size()
+    }
+
     /// Whether training sees other views than evaluation.
     pub(crate) fn augments(&self) -> bool {
         let is_random = match self.random {

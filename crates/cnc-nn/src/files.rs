@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::safetensors::Load;
@@ -19,12 +19,66 @@ use crate::error::{Error, Result};
 /// [`Error::Write`] names the file and its size (a full disk, a missing or read-only folder). The file that was at
 /// `path` before is untouched then, and the unfinished one is removed.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let part = part_of(path);
-    write_and_rename(&part, path, bytes).map_err(|source| {
-        // Best effort: the first error is the one worth telling.
-        let _ = fs::remove_file(&part);
-        Error::Write { path: path.to_owned(), bytes: bytes.len(), source }
-    })
+    let failed = |source| Error::Write { path: path.to_owned(), bytes: bytes.len(), source };
+    let mut file = Unfinished::create(path).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.finish()).map_err(failed)
+}
+
+/// A file that is written piece by piece, as `<path>.part`, and has its own name when it is complete. One that is dropped
+/// before is removed.
+#[derive(Debug)]
+pub struct Unfinished {
+    path: PathBuf,
+    file: Option<BufWriter<File>>,
+}
+
+impl Unfinished {
+    /// Begins the file that will be at `path`.
+    ///
+    /// # Errors
+    /// The folder is missing or read-only.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: Some(BufWriter::new(File::create(part_of(path))?)), path: path.to_owned() })
+    }
+
+    /// Flushes the file to the disk and gives it its name: from here on it is complete.
+    ///
+    /// # Errors
+    /// A full disk. What was at the path before is untouched then.
+    pub fn finish(mut self) -> io::Result<()> {
+        if let Some(file) = self.file.as_mut() {
+            file.flush()?;
+            file.get_ref().sync_all()?;
+        }
+        fs::rename(part_of(&self.path), &self.path)?;
+        self.file = None;
+        sync_folder_of(&self.path)
+    }
+
+    fn open(&mut self) -> io::Result<&mut BufWriter<File>> {
+        self.file.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Write for Unfinished {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.open()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.open()?.flush()
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            // What is still in memory is of no use: the file goes.
+            drop(file.into_parts());
+            // Best effort: the error that brought us here is the one worth telling.
+            let _ = fs::remove_file(part_of(&self.path));
+        }
+    }
 }
 
 /// Writes named tensors to a `.safetensors` file, atomically. The same tensors always give the same bytes.
@@ -66,15 +120,6 @@ fn part_of(path: &Path) -> PathBuf {
     let mut name = OsString::from(path.as_os_str());
     name.push(".part");
     PathBuf::from(name)
-}
-
-fn write_and_rename(part: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(part, path)?;
-    sync_folder_of(path)
 }
 
 /// A rename is on the disk only once its folder is.

@@ -1,9 +1,10 @@
 //! Where a run's data are, and what of them is accepted: on the command line and in `config.toml`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::say::note;
 use anyhow::{Context, Result};
 use clap::Args;
 use cnc_data::{Dataset, Manifest, OpenOptions};
@@ -29,7 +30,7 @@ pub struct DataSettings {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub skip_unreadable: bool,
     /// Width times height of the largest image that is read [default: 67108864]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_pixels: Option<u64>,
     /// Of texts: the tokenizer, a folder with tokenizer.json or vocab.txt, or one of these files [default: the model's]
@@ -37,7 +38,7 @@ pub struct DataSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
     /// Of texts: most tokens of one [default: the manifest's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_length: Option<usize>,
 }
@@ -95,15 +96,15 @@ impl DataSettings {
         options.max_pixels = self.max_pixels.unwrap_or(options.max_pixels);
         let dataset = Dataset::open(&manifest, &options)?;
         for note in &dataset.notes {
-            eprintln!("note: {note}");
+            note!("note: {note}");
         }
         if !dataset.skipped.is_empty() {
-            eprintln!("warning: {} rows were left out because their images cannot be read", dataset.skipped.len());
+            note!("warning: {} rows were left out because their images cannot be read", dataset.skipped.len());
             for skipped in dataset.skipped.iter().take(LISTED) {
-                eprintln!("  {}: {}", skipped.split, skipped.problem);
+                note!("  {}: {}", skipped.split, skipped.problem);
             }
             if let more @ 1.. = dataset.skipped.len().saturating_sub(LISTED) {
-                eprintln!("  and {more} more; `cnc-train check` with the same options lists all");
+                note!("  and {more} more; `cnc-train check` with the same options lists all");
             }
         }
         Ok(dataset)
@@ -120,13 +121,14 @@ fn tokenised(done: usize, total: usize) {
     }
     let is_terminal = std::io::stderr().is_terminal();
     if is_terminal {
-        eprint!("\rtokenising: {done} of {total} texts");
+        // Where a terminal has gone there is nobody to tell.
+        let _ = write!(std::io::stderr(), "\rtokenising: {done} of {total} texts");
     }
     let tenth = 10 * done / total;
     if TENTH.swap(tenth, Ordering::Relaxed) != tenth && !is_terminal {
-        eprintln!("tokenising: {done} of {total} texts");
+        note!("tokenising: {done} of {total} texts");
     }
     if is_terminal && done == total {
-        eprintln!();
+        note!("");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use candle_core::{D, DType, Device, Tensor};
 use cnc_core::{CounterfactualFlips, Evaluation};
-use cnc_data::{Augment, Dataset, Draw, Split, prefetch};
+use cnc_data::{Augment, Dataset, Draw, Inputs, Split, prefetch};
 use cnc_models::{Mode, Model};
 use cnc_nn::no_grad;
 
@@ -46,6 +46,12 @@ pub enum View {
     Random(Seeds),
 }
 
+/// Inputs that are encoded at once: images of `(channels, height, width)`, or texts, which have no such shape.
+#[must_use]
+pub fn batch_size(shape: Option<(usize, usize, usize)>) -> usize {
+    shape.map_or(BATCH, |(_, height, width)| (PIXELS / (height * width).max(1)).clamp(1, BATCH))
+}
+
 /// Predict every row of a split, in evaluation mode.
 ///
 /// # Errors
@@ -66,7 +72,7 @@ pub fn predict_rows(
     view: View,
     device: &Device,
 ) -> Result<Predictions> {
-    let most = split.shape().map_or(BATCH, |(_, height, width)| (PIXELS / (height * width).max(1)).clamp(1, BATCH));
+    let most = batch_size(split.shape());
     let places = split.evaluation_batches(rows, most);
     let draws: Vec<Draw<Vec<usize>>> = (0..)
         .zip(places)
@@ -173,6 +179,19 @@ impl Predictions {
         let batches = self.representations.chunks(self.batch.max(1) * dim);
         batches.map(move |values| Tensor::from_slice(values, (values.len() / dim, dim), device))
     }
+}
+
+/// Probabilities `(batch, classes)` that a model gives a batch in evaluation mode, row by row.
+///
+/// # Errors
+/// When the model does not take the inputs.
+pub fn probabilities(model: &dyn Model, inputs: Inputs, device: &Device) -> Result<Vec<f32>> {
+    let logits = no_grad(|| -> Result<Tensor> {
+        let representations = model.encode(&to_model(inputs, device)?, Mode::Eval)?;
+        Ok(model.classify(&representations, Mode::Eval)?.to_dtype(DType::F32)?)
+    })?;
+    let probabilities = logits.broadcast_sub(&logits.log_sum_exp(D::Minus1)?.unsqueeze(D::Minus1)?)?.exp()?;
+    Ok(probabilities.flatten_all()?.to_vec1::<f32>()?)
 }
 
 /// Probability of the most likely class: `(batch, classes)` logits to `batch` values.

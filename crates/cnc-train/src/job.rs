@@ -19,7 +19,8 @@ use crate::recipe::of_method_and_model;
 use crate::report::{RunRecord, render};
 use crate::results::Results;
 use crate::run::{Run, TrainedStage};
-use crate::run_folder::{PREDICTIONS, RunConfig, RunFolder};
+use crate::run_folder::{Interface, PREDICTIONS, RunConfig, RunFolder};
+use crate::say::note;
 use crate::seeds::Seeds;
 use crate::story::{StageView, Story, TrainingView};
 use crate::{memory, story};
@@ -52,7 +53,7 @@ impl Job {
     /// When the model cannot start as the settings say: before the run has a folder.
     pub fn check_model(&self, dataset: &Dataset, device: &Device) -> Result<()> {
         for note in self.network.check(dataset.classes.len(), self.config.seed, device)? {
-            eprintln!("note: {note}");
+            note!("note: {note}");
         }
         Ok(())
     }
@@ -79,7 +80,7 @@ impl Job {
             stop,
         };
         let trained = || -> Result<Results> {
-            self.network.copy_beside(run.folder.path())?;
+            self.network.copy_beside(self.config.data.tokenizer.as_deref(), run.folder.path())?;
             let stages = self.method.run(&run)?;
             let results = self.results(&run, &stages, start)?;
             finish(&run, &stages, &results)?;
@@ -154,6 +155,8 @@ fn finish(run: &Run, stages: &[TrainedStage], results: &Results) -> Result<()> {
     let config = run.network.config(&*last.model, &run.dataset.classes)?;
     let config = serde_json::to_string_pretty(&config)? + "\n";
     write_atomically(&run.folder.file("config.json"), config.as_bytes())?;
+    let (classes, inputs) = (run.dataset.classes.clone(), run.dataset.preparation.clone());
+    Interface { classes, inputs }.write(&run.folder)?;
     let test = Tensor::from_slice(&last.test.classes, last.test.classes.len(), &Device::Cpu)?;
     cnc_nn::files::save(&BTreeMap::from([("test".to_owned(), test)]), &run.folder.file(PREDICTIONS))?;
     let story = tell(run, stages)?;

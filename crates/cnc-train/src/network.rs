@@ -19,9 +19,8 @@ use crate::recipe::checked;
 /// The weights of a checkpoint.
 pub const WEIGHTS: &str = "model.safetensors";
 
-/// The files of a checkpoint of text that a run keeps a copy of, as far as they are there: what reads its weights needs
-/// them.
-const BESIDE: [&str; 4] = ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+/// The files of a tokenizer, as far as they are there.
+const TOKENIZER: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"];
 
 /// Settings of models, as a recipe has them; those of texts stand in the recipes of texts only.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -174,14 +173,24 @@ impl Network {
         Ok(config)
     }
 
-    /// Copy what belongs to a checkpoint of text besides its weights into the folder of a run.
+    /// Copy what belongs to a checkpoint of text besides its weights into the folder of a run: what reads its weights needs
+    /// them. `tokenizer` is the one that the run's texts have, a folder or a file; none of images.
     ///
     /// # Errors
     /// When a file cannot be read or written.
-    pub fn copy_beside(&self, run: &Path) -> Result<()> {
-        match (&self.text, &self.init) {
-            (Some(_), Some(init)) => copy_beside(folder(init), run),
-            _ => Ok(()),
+    pub fn copy_beside(&self, tokenizer: Option<&Path>, run: &Path) -> Result<()> {
+        let (Some(_), Some(init)) = (&self.text, &self.init) else { return Ok(()) };
+        copy(&folder(init).join("config.json"), &run.join("config.json"))?;
+        match tokenizer {
+            Some(file) if !file.is_dir() => {
+                let is_json = file.extension().is_some_and(|extension| extension == "json");
+                copy(file, &run.join(if is_json { "tokenizer.json" } else { "vocab.txt" }))?;
+                copy(&file.with_file_name("tokenizer_config.json"), &run.join("tokenizer_config.json"))
+            }
+            other => {
+                let from = other.unwrap_or(folder(init));
+                TOKENIZER.iter().try_for_each(|name| copy(&from.join(name), &run.join(name)))
+            }
         }
     }
 
@@ -211,13 +220,11 @@ fn text_options(name: &str, init: Option<&Path>, settings: &ModelSettings) -> Re
     Ok(options)
 }
 
-fn copy_beside(from: &Path, to: &Path) -> Result<()> {
-    for name in BESIDE {
-        let file = from.join(name);
-        if file.is_file() {
-            let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            cnc_nn::files::write_atomically(&to.join(name), &bytes)?;
-        }
+/// Copy a file, where there is one.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if from.is_file() {
+        let bytes = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        cnc_nn::files::write_atomically(to, &bytes)?;
     }
     Ok(())
 }

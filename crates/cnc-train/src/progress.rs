@@ -4,6 +4,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use crate::say::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The progress of one stage, counted in optimiser steps.
@@ -57,7 +58,7 @@ impl Progress {
     pub fn evaluated(&mut self, epoch: f64, step: u64, loss: f64, figures: &str) {
         self.figures = figures.to_owned();
         if self.bar.is_none() {
-            eprintln!(
+            note!(
                 "{}: step {step}/{}, epoch {epoch:.1}, loss {loss:.4}, {figures}, {:.0} samples/s, {} left",
                 self.title,
                 self.total,
@@ -70,8 +71,8 @@ impl Progress {
     /// Say something without disturbing the bar.
     pub fn note(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| note!("{text}")),
+            None => note!("{text}"),
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use candle_core::Device;
+use cnc_data::Preparation;
 use cnc_nn::files::write_atomically;
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -49,6 +50,47 @@ pub struct RunConfig {
 
 /// Name of the file with the predictions of the saved model: tensor `test`, the class of each row of the test split.
 pub const PREDICTIONS: &str = "predictions.safetensors";
+
+/// Name of the file that says what a prediction needs besides the model: a [`Interface`].
+pub const INTERFACE: &str = "interface.json";
+
+/// What the model of a run takes and gives, apart from the data that it was trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interface {
+    /// Names of the classes, by class index.
+    pub classes: Vec<String>,
+    /// How inputs become what the model reads.
+    pub inputs: Preparation,
+}
+
+impl Interface {
+    /// Read that of a run.
+    ///
+    /// # Errors
+    /// When the file is missing or not what a run writes.
+    pub fn read(run: &Path) -> Result<Self> {
+        let path = run.join(INTERFACE);
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!(
+                "{}: cannot be read, and it says how inputs are prepared for the model; repeat the run",
+                path.display()
+            )
+        })?;
+        serde_json::from_str(&text).map_err(|e| {
+            anyhow!("{}: {e}\n  hint: the file was changed; restore it, or repeat the run", path.display())
+        })
+    }
+
+    /// Write it into the folder of a run.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, folder: &RunFolder) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        Ok(write_atomically(&folder.file(INTERFACE), text.as_bytes())?)
+    }
+}
 
 /// What a folder holds of a run.
 pub enum Found {

@@ -142,9 +142,14 @@ pub(crate) fn steps_or_epochs(prefix: &str, steps: u64, epochs: u64) -> Result<(
     )))
 }
 
-/// Refuse a whole number of zero.
+/// Refuse a whole number of zero, and one that is a typing mistake: no memory holds so many.
 pub(crate) fn at_least_one(name: &str, value: u64) -> Result<(), UsageError> {
-    if value == 0 { Err(invalid(name, value, "a whole number of at least 1")) } else { Ok(()) }
+    const MOST: u64 = 10_000_000;
+    if (1..=MOST).contains(&value) {
+        Ok(())
+    } else {
+        Err(invalid(name, value, &format!("a whole number of at least 1 and at most {MOST}")))
+    }
 }
 
 /// Refuse zero, negative numbers, infinity and NaN.

@@ -4,7 +4,9 @@ use std::process::Command;
 
 #[test]
 fn the_help_of_every_command_has_an_example() {
-    for command in [&[][..], &["check"], &["compare"], &["datasets"], &["evaluate"], &["methods"], &["report"]] {
+    for command in
+        [&[][..], &["check"], &["compare"], &["datasets"], &["evaluate"], &["methods"], &["predict"], &["report"]]
+    {
         let output = Command::new(env!("CARGO_BIN_EXE_cnc-train")).args(command).arg("--help").output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(

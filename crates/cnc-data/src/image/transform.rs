@@ -45,6 +45,32 @@ pub enum RandomView {
     },
 }
 
+/// Larger sides are a typing mistake: 4096 x 4096 x 3 bytes are 48 MiB an image.
+const MAX_SIDE: u32 = 4096;
+
+impl Transform {
+    /// A key whose value cannot be, and what is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
+        for (key, side) in [("resize", self.resize), ("crop", self.crop)] {
+            if side.is_some_and(|side| side == 0 || side > MAX_SIDE) {
+                return Err((key, format!("must be between 1 and {MAX_SIDE} pixels")));
+            }
+        }
+        if let (Some(resize), Some(crop)) = (self.resize, self.crop)
+            && crop > resize
+        {
+            return Err(("crop", format!("{crop} is larger than `resize`, {resize}")));
+        }
+        if !self.mean.iter().all(|mean| mean.is_finite()) {
+            return Err(("mean", "must be three finite numbers".to_string()));
+        }
+        if !self.std.iter().all(|std| std.is_finite() && *std > 0.0) {
+            return Err(("std", "must be three numbers greater than 0".to_string()));
+        }
+        Ok(())
+    }
+}
+
 /// Resizes, with the buffers that this needs again and again: one a thread.
 pub(crate) struct Preparer {
     resizer: Resizer,

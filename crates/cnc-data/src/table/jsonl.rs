@@ -29,14 +29,8 @@ pub fn open(file: DataFile, wanted: &[(&str, Reading)]) -> Result<TextTable, Dat
         }
         let row = table.rows;
         let text = std::str::from_utf8(line).map_err(|_| table.error(not_utf8(&bytes, body, row, number)))?;
-        let mut values: Vec<Option<Value>> = vec![None; wanted.len()];
-        let object = Object { wanted, values: &mut values, names: &mut names };
-        let mut json = serde_json::Deserializer::from_str(text.trim_end());
-        object.deserialize(&mut json).and_then(|()| json.end()).map_err(|e| {
-            let said = e.to_string();
-            let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(problem, _)| problem);
-            table.error(format!("row {row} (line {number}, column {}): {said}", e.column()))
-        })?;
+        let values = parsed(text, wanted, &mut names)
+            .map_err(|(column, said)| table.error(format!("row {row} (line {number}, column {column}): {said}")))?;
         for (((name, _), column), value) in wanted.iter().zip(&mut columns).zip(values) {
             put(column, value).map_err(|problem| table.row_error(row, name, format!("{problem} (line {number})")))?;
         }
@@ -49,9 +43,37 @@ pub fn open(file: DataFile, wanted: &[(&str, Reading)]) -> Result<TextTable, Dat
     Ok(table)
 }
 
-/// Adds a row's value to its column; `None` where the row does not have the key.
-fn put(column: &mut Column, value: Option<Value>) -> Result<(), String> {
-    let kind = match &value {
+/// The text in one column of a line.
+pub(super) fn text_of(line: &str, column: &str) -> Result<String, String> {
+    let values = parsed(line, &[(column, Reading::Texts)], &mut Vec::new()).map_err(|(_, said)| said)?;
+    match values.into_iter().next().flatten() {
+        Some(Value::String(text)) => Ok(text),
+        other => Err(format!("column `{column}` {}; every row needs a text here", kind(other.as_ref()))),
+    }
+}
+
+/// The values of a line's object that are wanted; or the place in the line, and what is wrong there.
+fn parsed(
+    line: &str,
+    wanted: &[(&str, Reading)],
+    names: &mut Vec<String>,
+) -> Result<Vec<Option<Value>>, (usize, String)> {
+    let mut values = vec![None; wanted.len()];
+    let object = Object { wanted, values: &mut values, names };
+    let mut json = serde_json::Deserializer::from_str(line.trim_end());
+    match object.deserialize(&mut json).and_then(|()| json.end()) {
+        Ok(()) => Ok(values),
+        Err(e) => {
+            let said = e.to_string();
+            let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(problem, _)| problem);
+            Err((e.column(), said.to_string()))
+        }
+    }
+}
+
+/// What a value is, for messages; `None` where the row does not have the key.
+fn kind(value: Option<&Value>) -> &'static str {
+    match value {
         None => "is missing",
         Some(Value::Null) => "is null",
         Some(Value::Bool(_)) => "is a truth value",
@@ -59,7 +81,12 @@ fn put(column: &mut Column, value: Option<Value>) -> Result<(), String> {
         Some(Value::String(_)) => "is a text",
         Some(Value::Array(_)) => "is a list",
         Some(Value::Object(_)) => "is an object",
-    };
+    }
+}
+
+/// Adds a row's value to its column; `None` where the row does not have the key.
+fn put(column: &mut Column, value: Option<Value>) -> Result<(), String> {
+    let kind = kind(value.as_ref());
     match (column, value) {
         (Column::Texts(texts), Some(Value::String(text))) => texts.push(&text),
         (Column::Texts(_), _) => return Err(format!("{kind}; every row needs a text here")),

@@ -6,6 +6,7 @@ pub mod jsonl;
 mod pages;
 pub mod parquet;
 pub(crate) mod source;
+pub mod stream;
 pub mod text;
 mod texts;
 

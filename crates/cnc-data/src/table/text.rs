@@ -8,6 +8,7 @@
 //! Rows count from 0, as pandas counts them.
 
 use std::collections::HashMap;
+use std::io::{self, Read};
 
 use csv::ByteRecord;
 
@@ -218,8 +219,31 @@ impl TextTable {
     }
 }
 
+/// A record that is read behind the last one of a table, on a line of its own. Inside a quote that nobody closed it is part
+/// of a value, and so would all rows from there on be.
+pub(super) const BEHIND: &[u8] = b"\n\0end of the table\0\n";
+
+/// Whether a record is the one behind the table.
+///
+/// # Errors
+/// It is inside a quote.
+pub(super) fn at_end(record: &ByteRecord) -> Result<bool, String> {
+    let (last, behind) = (record.iter().next_back().unwrap_or_default(), BEHIND.trim_ascii());
+    if record.len() == 1 && last == behind {
+        return Ok(true);
+    }
+    if last.trim_ascii_end().ends_with(behind) {
+        let line = record.position().map_or(0, csv::Position::line);
+        return Err(format!(
+            "a quote in the row that begins in line {line} is never closed: all after it would be one value; close it, or \
+             write it twice inside quotes"
+        ));
+    }
+    Ok(false)
+}
+
 /// Ends a message about bytes that are not text.
-const CONVERT: &str = "convert the file to UTF-8, for example with iconv -f latin1 -t utf-8";
+pub(super) const CONVERT: &str = "convert the file to UTF-8, for example with iconv -f latin1 -t utf-8";
 
 /// What is wrong with a row that is not UTF-8, the first of `body`, which ends the file.
 pub(super) fn not_utf8(bytes: &[u8], body: &[u8], row: usize, line: u64) -> String {
@@ -274,7 +298,7 @@ fn leading_count(body: &[u8]) -> (Option<usize>, &[u8]) {
 
 /// The records of a text, without empty lines.
 enum Lines<'a> {
-    Separated(csv::ByteRecordsIntoIter<&'a [u8]>),
+    Separated(csv::ByteRecordsIntoIter<io::Chain<&'a [u8], &'static [u8]>>),
     Spaced { rest: &'a [u8], line: u64, byte: u64 },
 }
 
@@ -288,7 +312,7 @@ impl<'a> Lines<'a> {
             Some(separator) => {
                 let mut reader = csv::ReaderBuilder::new();
                 reader.has_headers(false).flexible(true).delimiter(separator);
-                Self::Separated(reader.from_reader(body).into_byte_records())
+                Self::Separated(reader.from_reader(body.chain(BEHIND)).into_byte_records())
             }
         }
     }
@@ -300,7 +324,8 @@ impl Iterator for Lines<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             Self::Separated(records) => {
-                Some(records.next()?.map_err(|e| format!("is not CSV as RFC 4180 has it: {e}")))
+                let record = records.next()?.map_err(|e| format!("is not CSV as RFC 4180 has it: {e}"));
+                record.and_then(|record| if at_end(&record)? { Ok(None) } else { Ok(Some(record)) }).transpose()
             }
             Self::Spaced { rest, line, byte } => loop {
                 if rest.is_empty() {
@@ -405,6 +430,15 @@ mod tests {
         assert!(message.contains("row 0 has 3 values"), "{message}");
         let message = refusal("image,y\na.jpg,0\nb,c.jpg,0\n");
         assert!(message.contains("row 1 has 3 values") && message.contains("needs quotes"), "{message}");
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_does_not_swallow_rows_in_silence() {
+        for text in ["image,y\na.jpg,1\nb.jpg,\"0\nc.jpg,1\nd.jpg,0\n", "image,y\na.jpg,1\nb.jpg,\"0"] {
+            let message = refusal(text);
+            assert!(message.contains("begins in line 3 is never closed"), "{message}");
+        }
+        assert!(refusal("image,\"y\na.jpg,1\n").contains("line 1 is never closed"));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
 use sha2::{Digest, Sha256};
 
 use super::cache::{Hash, TokenCache};
@@ -76,24 +75,9 @@ impl TextRows {
     /// The tokens of `rows`, padded to the longest of them; nothing where there are no tokens.
     pub(crate) fn batch(&self, rows: &[u32]) -> Result<Option<Inputs>, candle_core::Error> {
         let Some(tokens) = &self.corpus.tokens else { return Ok(None) };
-        let lengths: Vec<usize> = rows.iter().map(|row| self.length(*row).unwrap_or(0)).collect();
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        let size = (rows.len(), longest);
-        let mut ids = Vec::with_capacity(rows.len() * longest);
-        let mut mask = Vec::with_capacity(rows.len() * longest);
-        for (row, length) in rows.iter().zip(lengths) {
-            let place = self.rows.get(*row as usize).map_or(0, |place| *place as usize);
-            ids.extend(tokens.get(place).into_iter().flatten());
-            ids.resize(mask.len() + longest, self.corpus.padding);
-            mask.extend(std::iter::repeat_n(1_u32, length));
-            mask.resize(ids.len(), 0);
-        }
-        let type_ids = vec![0_u32; ids.len()];
-        Ok(Some(Inputs::Tokens {
-            ids: Tensor::from_vec(ids, size, &Device::Cpu)?,
-            mask: Tensor::from_vec(mask, size, &Device::Cpu)?,
-            type_ids: Tensor::from_vec(type_ids, size, &Device::Cpu)?,
-        }))
+        let place = |row: &u32| self.rows.get(*row as usize).map_or(0, |place| *place as usize);
+        let places: Vec<usize> = rows.iter().map(place).collect();
+        tokens.padded(&places, self.corpus.padding).map(Some)
     }
 }
 

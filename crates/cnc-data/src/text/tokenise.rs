@@ -85,12 +85,12 @@ impl TextTokenizer {
     }
 
     /// What fills the places behind a text's end.
-    pub(super) fn padding(&self) -> u32 {
+    pub(crate) fn padding(&self) -> u32 {
         self.padding
     }
 
     /// The tokens of `count` texts on all cores; `progress` is told how many are done.
-    pub(super) fn tokenise<'a>(
+    pub(crate) fn tokenise<'a>(
         &self,
         count: usize,
         text: impl Fn(usize) -> Option<&'a str> + Sync,

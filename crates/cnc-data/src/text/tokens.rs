@@ -1,5 +1,9 @@
 //! The tokens of many texts in one piece of memory.
 
+use candle_core::{Device, Tensor};
+
+use crate::dataset::Inputs;
+
 /// Vocabulary indices, as narrow as the vocabulary allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ids {
@@ -51,7 +55,7 @@ impl Tokens {
     }
 
     /// Number of tokens of a text.
-    pub(super) fn length(&self, place: usize) -> Option<usize> {
+    pub(crate) fn length(&self, place: usize) -> Option<usize> {
         self.range(place).map(|range| range.len())
     }
 
@@ -63,6 +67,27 @@ impl Tokens {
             Ids::Wide(ids) => ([].as_slice(), ids.get(range)?),
         };
         Some(narrow.iter().map(|id| u32::from(*id)).chain(wide.iter().copied()))
+    }
+
+    /// The tokens of some texts as a batch, each padded to the longest of them.
+    pub(crate) fn padded(&self, places: &[usize], padding: u32) -> Result<Inputs, candle_core::Error> {
+        let lengths: Vec<usize> = places.iter().map(|place| self.length(*place).unwrap_or(0)).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let size = (places.len(), longest);
+        let mut ids = Vec::with_capacity(places.len() * longest);
+        let mut mask = Vec::with_capacity(places.len() * longest);
+        for (place, length) in places.iter().zip(lengths) {
+            ids.extend(self.get(*place).into_iter().flatten());
+            ids.resize(mask.len() + longest, padding);
+            mask.extend(std::iter::repeat_n(1_u32, length));
+            mask.resize(ids.len(), 0);
+        }
+        let type_ids = vec![0_u32; ids.len()];
+        Ok(Inputs::Tokens {
+            ids: Tensor::from_vec(ids, size, &Device::Cpu)?,
+            mask: Tensor::from_vec(mask, size, &Device::Cpu)?,
+            type_ids: Tensor::from_vec(type_ids, size, &Device::Cpu)?,
+        })
     }
 
     fn range(&self, place: usize) -> Option<std::ops::Range<usize>> {

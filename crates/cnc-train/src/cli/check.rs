@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::open_manifest;
 use crate::data::DataSettings;
 use crate::network::{self, WEIGHTS};
+use crate::say::result;
 
 /// Below this many samples, the accuracy of a group has an interval of more than 40 points.
 const FEW: usize = 20;
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
     /// Name of a built-in dataset, or path of a manifest.
     dataset: String,
     /// Seed of splits and colours, where the manifest leaves them to the run.
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
     data: DataSettings,
@@ -48,19 +49,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let dataset = data.open(manifest, None, arguments.seed)?;
     let splits = [&*dataset.train, &*dataset.validation, &*dataset.test];
     let is_text = dataset.train.text(0).is_some();
-    println!("{}: every row was read{}", dataset.name, if is_text { "" } else { " and decoded" });
+    result!("{}: every row was read{}", dataset.name, if is_text { "" } else { " and decoded" });
     for skipped in &dataset.skipped {
-        println!("left out of {}: {}", skipped.split, skipped.problem);
+        result!("left out of {}: {}", skipped.split, skipped.problem);
     }
-    println!("\n{:<24} {:>10} {:>10} {:>10}", "rows", "train", "validation", "test");
+    result!("\n{:<24} {:>10} {:>10} {:>10}", "rows", "train", "validation", "test");
     let row =
-        |name: &str, counts: [usize; 3]| println!("{name:<24} {:>10} {:>10} {:>10}", counts[0], counts[1], counts[2]);
+        |name: &str, counts: [usize; 3]| result!("{name:<24} {:>10} {:>10} {:>10}", counts[0], counts[1], counts[2]);
     row("all", splits.map(Split::len));
     for (index, class) in dataset.classes.iter().enumerate() {
         row(class, splits.map(|split| split.labels().iter().filter(|label| **label as usize == index).count()));
     }
     let groups = |title: &str, of: for<'a> fn(&'a Split) -> &'a [Group]| {
-        println!("\n{title:<24} {:>10} {:>10} {:>10}", "train", "validation", "test");
+        result!("\n{title:<24} {:>10} {:>10} {:>10}", "train", "validation", "test");
         for (index, group) in of(&dataset.train).iter().enumerate() {
             row(&group.name, splits.map(|split| of(split).get(index).map_or(0, |group| group.rows.len())));
         }
@@ -71,24 +72,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         groups("groups of evaluation", Split::groups);
         let none = splits.map(|split| split.len() - covered(split));
         row("in none of them", none);
-        println!("groups of evaluation overlap: a row counts in each of its groups");
+        result!("groups of evaluation overlap: a row counts in each of its groups");
         groups("groups of training", Split::training_groups);
-        println!("groups of training do not overlap: every row is in one");
+        result!("groups of training do not overlap: every row is in one");
     }
     if let Some(lengths) = lengths(&splits) {
-        println!("\n{:<24} {:>10} {:>10} {:>10}", "tokens of a text", "train", "validation", "test");
+        result!("\n{:<24} {:>10} {:>10} {:>10}", "tokens of a text", "train", "validation", "test");
         for (name, of) in ["median", "longest"].iter().zip(lengths) {
             row(name, of);
         }
     }
-    println!();
+    result!("");
     let mut warnings = few_samples(&dataset);
     warnings.extend(duplicates(&splits)?);
     for warning in &warnings {
-        println!("warning: {warning}");
+        result!("warning: {warning}");
     }
     if warnings.is_empty() {
-        println!("nothing to warn of");
+        result!("nothing to warn of");
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::compare::{FinishedRun, MethodRuns, Paper, TestSet, compare, csv, html
 use crate::error::UsageError;
 use crate::grid::{Trial, choose, combinations, folder_name};
 use crate::methods::{METHODS, MethodInfo, find};
+use crate::say::{note, result};
 
 /// What to compare, and where to put it.
 #[derive(Debug, Args)]
@@ -34,7 +35,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', required = true)]
     methods: Vec<String>,
     /// Number of seeds: 0, 1, and so on.
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Folder of the comparison; each run has one in it [default: runs/compare-<dataset>]
     #[arg(long, value_name = "DIR")]
@@ -70,7 +71,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         for candidate in &mut candidates {
             done += 1;
             let Some(planned) = candidate.planned.get(seed as usize) else { continue };
-            eprintln!("\nrun {done} of {total}: {}, seed {seed} {}", candidate.info.name, candidate.set.join(" "));
+            note!("\nrun {done} of {total}: {}, seed {seed} {}", candidate.info.name, candidate.set.join(" "));
             let dataset = open(opened.take(), planned)?;
             if tests.len() as u64 == seed {
                 tests.push(dataset.test());
@@ -92,8 +93,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     for (name, text) in files {
         write_atomically(&folder.join(name), text.as_bytes())?;
     }
-    println!("{}", text(&comparison));
-    println!("the same as CSV, Markdown, HTML and JSON: {}", folder.join("compare.*").display());
+    result!("{}", text(&comparison));
+    result!("the same as CSV, Markdown, HTML and JSON: {}", folder.join("compare.*").display());
     Ok(())
 }
 
@@ -169,7 +170,7 @@ fn chosen(candidates: Vec<Candidate>, folder: &std::path::Path) -> Result<Vec<Me
         let mut trials: Vec<Trial> = candidates.iter().map(trial).collect();
         let best = choose(&mut trials);
         if trials.len() > 1 {
-            eprintln!("\n{}\n{}", info.name, list(&trials));
+            note!("\n{}\n{}", info.name, list(&trials));
             all_trials.insert(info.name, trials);
         }
         anyhow::ensure!(best < candidates.len(), "method `{}` has no runs", info.name);

@@ -1,5 +1,6 @@
 //! `cnc-train datasets`
 
+use crate::say::result;
 use anyhow::Result;
 use cnc_data::{DataError, HubCache, Manifest, builtin};
 
@@ -8,8 +9,8 @@ pub(super) fn run() -> Result<()> {
     let hub = HubCache::from_env();
     for name in builtin::names() {
         match Manifest::open(name)?.is_present(&hub) {
-            Ok(()) => println!("{name:<14} on this machine"),
-            Err(DataError::NotFetched { command, .. }) => println!("{name:<14} not on this machine: {command}"),
+            Ok(()) => result!("{name:<14} on this machine"),
+            Err(DataError::NotFetched { command, .. }) => result!("{name:<14} not on this machine: {command}"),
             Err(error) => return Err(error.into()),
         }
     }

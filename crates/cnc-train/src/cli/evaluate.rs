@@ -2,15 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::open_manifest;
 use crate::evaluate::{View, predict, summarise};
-use crate::methods::find;
-use crate::network::Network;
-use crate::recipe::of_method_and_model;
-use crate::run_folder::RunConfig;
+use crate::say::result;
+use crate::trained::Trained;
 use crate::{device, table};
 
 /// Which run, and which split.
@@ -38,35 +36,22 @@ enum SplitName {
 
 /// Evaluate the run's model and print its group table.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let file = |name: &str| arguments.run.join(name);
-    if !file("results.json").exists() {
-        return Err(anyhow!(
-            "{} holds no finished run\n  hint: finish it with the command that started it and `--resume`",
-            arguments.run.display()
-        ));
-    }
-    let path = file("config.toml");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut config: RunConfig =
-        toml::from_str(&text).map_err(|e| anyhow!("{}: {}", path.display(), e.to_string().trim()))?;
+    let trained = Trained::open(&arguments.run)?;
+    let mut config = trained.config.clone();
     let device = device::open(&arguments.device)?;
     let manifest = open_manifest(&config.dataset)?;
-    // The run has copies of what belongs to a model of text.
-    let (of_method, of_model) = of_method_and_model(&config.settings);
-    let network = Network::new(&config.model, Some(&arguments.run), &of_model)?;
-    if network.is_text() {
+    if trained.is_text() {
+        // The run has a copy of the tokenizer.
         config.data.tokenizer = Some(arguments.run.clone());
     }
     let dataset = config.data.open(manifest, config.limit, config.seed)?;
-    let method = (find(&config.method)?.build)(&of_method)?;
-    let model = method.model(network.drawn(dataset.classes.len(), config.seed, &device)?)?;
-    model.parameters().read(&file("model.safetensors"))?;
+    let model = trained.model(dataset.classes.len(), &device)?;
     let split = match arguments.split {
         SplitName::Train => &dataset.train,
         SplitName::Validation => &dataset.validation,
         SplitName::Test => &dataset.test,
     };
     let predictions = predict(&*model, split, View::Centre, &device)?;
-    println!("{}", table::of_split(&summarise(&dataset, split, &predictions.classes)?));
+    result!("{}", table::of_split(&summarise(&dataset, split, &predictions.classes)?));
     Ok(())
 }

@@ -8,6 +8,7 @@ use cnc_nn::files::write_atomically;
 use super::series::{Planned, obtain, open};
 use super::train::{Arguments, configure, default_folder, stop_on_signal};
 use crate::grid::{Trial, choose, combinations, folder_name};
+use crate::say::{note, result};
 use crate::table;
 
 /// Name of the file with all trials.
@@ -38,7 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mut opened = None;
     let (mut trials, mut finished) = (Vec::new(), Vec::new());
     for (index, (set, planned)) in sets.into_iter().zip(&planned).enumerate() {
-        eprintln!("\ntrial {} of {}: {}", index + 1, planned_count, set.join(" "));
+        note!("\ntrial {} of {}: {}", index + 1, planned_count, set.join(" "));
         let dataset = open(opened.take(), planned)?;
         let run = obtain(planned, &dataset, &stop)?;
         opened = Some(dataset);
@@ -48,9 +49,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let best = choose(&mut trials);
     write_trials(&path, &trials)?;
     let run = finished.get(best).context("a grid has at least one trial")?;
-    println!("{}", list(&trials));
-    println!("{}", table::text(&run.results));
-    println!("report: {}", path.join(&run.folder).join("report.html").display());
+    result!("{}", list(&trials));
+    result!("{}", table::text(&run.results));
+    result!("report: {}", path.join(&run.folder).join("report.html").display());
     Ok(())
 }
 

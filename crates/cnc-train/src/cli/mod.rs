@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::{Parser, Subcommand};
 use cnc_data::{DataError, Manifest};
 
 use crate::error::{Interrupted, UsageError, shown};
+use crate::say::{self, note};
 
 mod check;
 mod compare;
@@ -14,6 +15,7 @@ mod datasets;
 mod evaluate;
 mod grid;
 mod methods;
+mod predict;
 mod report;
 mod series;
 mod train;
@@ -34,7 +36,8 @@ mod train;
   cnc-train cmnist --set loss=published            as the published code contrasts
   cnc-train my-data/dataset.toml --select average  your own data, without group labels
   cnc-train digits --resume                        go on with a run that was stopped
-  cnc-train compare digits --methods erm,cnc,group-dro --seeds 3"
+  cnc-train compare digits --methods erm,cnc,group-dro --seeds 3
+  cnc-train predict runs/digits-cnc-0 photos/      what the trained model says of your images"
 )]
 struct Cli {
     #[command(flatten)]
@@ -57,6 +60,8 @@ enum Command {
     /// The methods: source, stages, and the labels that each one uses.
     #[command(after_help = "Example:\n  cnc-train methods")]
     Methods,
+    /// What a finished run's model says of images or texts of your own, line by line.
+    Predict(predict::Arguments),
     /// Rebuild report.html from finished runs, several side by side.
     Report(report::Arguments),
 }
@@ -72,12 +77,14 @@ pub fn main() -> ExitCode {
         Some(Command::Datasets) => datasets::run(),
         Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Command::Methods) => methods::run(),
+        Some(Command::Predict(arguments)) => predict::run(&arguments),
         Some(Command::Report(arguments)) => report::run(&arguments),
     };
-    match outcome {
+    let written = say::failure().map_or(Ok(()), |e| Err(anyhow!("standard output cannot be written: {e}")));
+    match outcome.and(written) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", shown(&error));
+            note!("error: {}", shown(&error));
             if error.downcast_ref::<UsageError>().is_some() {
                 ExitCode::from(2)
             } else if error.downcast_ref::<Interrupted>().is_some() {

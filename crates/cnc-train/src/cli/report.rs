@@ -7,6 +7,7 @@ use clap::Args;
 use cnc_nn::files::write_atomically;
 
 use crate::report::{RunRecord, render};
+use crate::say::result;
 
 /// Which runs, and where to.
 #[derive(Debug, Args)]
@@ -28,6 +29,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let first = arguments.runs.first().context("no run was given")?;
     let path = arguments.out.clone().unwrap_or_else(|| first.join("report.html"));
     write_atomically(&path, render(&records).as_bytes())?;
-    println!("{}", path.display());
+    result!("{}", path.display());
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::error::Interrupted;
 use crate::job::Job;
 use crate::results::Results;
 use crate::run_folder::{Found, PREDICTIONS, RunFolder};
+use crate::say::note;
 use crate::{device, memory};
 
 /// A run of a series.
@@ -65,16 +66,16 @@ pub(super) fn obtain(planned: &Planned, opened: &Opened, stop: &Arc<AtomicBool>)
     let Planned { job, path, .. } = planned;
     let folder = match RunFolder::find(path, &job.config)? {
         Found::Finished(results) => {
-            eprintln!("{} is finished: its figures are taken", path.display());
+            note!("{} is finished: its figures are taken", path.display());
             return finished(path, *results);
         }
         Found::Unfinished(folder) => {
-            eprintln!("{} is not finished: going on", path.display());
+            note!("{} is not finished: going on", path.display());
             folder
         }
         Found::Nothing => {
             if path.join("config.toml").exists() {
-                eprintln!("{} holds a run that is damaged: it is removed and started again", path.display());
+                note!("{} holds a run that is damaged: it is removed and started again", path.display());
                 std::fs::remove_dir_all(path).with_context(|| format!("cannot remove {}", path.display()))?;
             }
             RunFolder::open(path, &job.config, false)?

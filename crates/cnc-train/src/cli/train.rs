@@ -18,6 +18,7 @@ use crate::methods::find;
 use crate::network::{self, WEIGHTS};
 use crate::recipe::{Recipe, parse_assignment};
 use crate::run_folder::{RunConfig, RunFolder};
+use crate::say::{note, result};
 use crate::selection::Selection;
 use crate::{device, table};
 
@@ -31,7 +32,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub(super) method: Option<String>,
     /// Seed of everything that is drawn: splits, colours, weights, batches [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(super) seed: Option<u64>,
     /// Folder of the run [default: runs/<dataset>-<method>-<seed>]
     #[arg(long, value_name = "DIR")]
@@ -69,7 +70,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE|DIR")]
     init: Option<PathBuf>,
     /// The first N samples of each split only, for a smoke run.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<usize>,
     #[command(flatten)]
     data: DataSettings,
@@ -129,14 +130,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let path = arguments.out.clone().unwrap_or_else(|| default_folder(&dataset.name, config));
     let folder = RunFolder::open(&path, config, arguments.resume)?;
     let results = job.run(dataset, device, folder, stop_on_signal()?)?;
-    println!("{}", table::text(&results));
-    println!("report: {}", path.join("report.html").display());
+    result!("{}", table::text(&results));
+    result!("report: {}", path.join("report.html").display());
     Ok(())
 }
 
 pub(super) fn warn_of_debug_build() {
     if cfg!(debug_assertions) {
-        eprintln!("note: this is a debug build, several times slower; use `cargo run --release`");
+        note!("note: this is a debug build, several times slower; use `cargo run --release`");
     }
 }
 
@@ -189,6 +190,16 @@ pub(super) fn configure(arguments: &Arguments) -> Result<(Job, Manifest)> {
     if let Some(path) = init.as_ref().filter(|path| !path.exists()) {
         return Err(anyhow!("--init {}: there is no such file, nor a folder with config.json", path.display()));
     }
+    if let Some(folder) = init.as_ref().filter(|path| !of_data && network::weights(path).is_none()) {
+        return Err(anyhow!(
+            "--init {}: there is no {WEIGHTS} in this folder; name a file of weights",
+            folder.display()
+        ));
+    }
+    let limit = arguments.options.limit.or(file.limit);
+    if limit == Some(0) {
+        return Err(UsageError("--limit 0 leaves no sample: expected a whole number of at least 1".to_owned()).into());
+    }
     let mut data = arguments.options.data.clone().or(file.data);
     if let (true, None, Some(init)) = (of_data, &data.tokenizer, &init) {
         data.tokenizer = Some(network::folder(init).to_owned());
@@ -203,7 +214,7 @@ pub(super) fn configure(arguments: &Arguments) -> Result<(Job, Manifest)> {
         device: device::name(&opened),
         threads: rayon::current_num_threads(),
         select: arguments.options.select.or(file.select).unwrap_or(Selection::WorstGroup),
-        limit: arguments.options.limit.or(file.limit),
+        limit,
         init,
         data: data.absolute()?,
         settings: recipe.settings(info.name, &given)?,
@@ -218,7 +229,7 @@ fn recipe_weights(manifest: &Manifest) -> Result<Option<PathBuf>> {
         Ok(path) => Ok(Some(path)),
         Err(problem) => {
             let name = repository.name;
-            eprintln!(
+            note!(
                 "warning: the recipe starts from the weights of {name}, which are not on this machine ({problem}): fetch \
                  them with\n    cargo xtask fetch {name}"
             );
@@ -248,7 +259,7 @@ pub(super) fn default_folder(dataset: &str, config: &RunConfig) -> PathBuf {
 }
 
 pub(super) fn describe(config: &RunConfig, dataset: &Dataset) {
-    eprintln!(
+    note!(
         "{}: {} training, {} validation, {} test samples; {} classes, {} groups",
         dataset.name,
         dataset.train.len(),
@@ -259,20 +270,24 @@ pub(super) fn describe(config: &RunConfig, dataset: &Dataset) {
     );
     if dataset.train.groups() != dataset.train.training_groups() {
         let count = dataset.train.training_groups().len();
-        eprintln!("groups of evaluation overlap; methods that are told groups train on {count} that do not");
+        note!("groups of evaluation overlap; methods that are told groups train on {count} that do not");
     }
-    eprintln!(
+    note!(
         "method {}, model {}, seed {}, device {} (f32), {} threads",
-        config.method, config.model, config.seed, config.device, config.threads
+        config.method,
+        config.model,
+        config.seed,
+        config.device,
+        config.threads
     );
     match &config.init {
         Some(path) if network::weights(path).is_some() => {
-            eprintln!("starting from the weights in {}", path.display());
+            note!("starting from the weights in {}", path.display());
         }
-        Some(_) | None => eprintln!("starting from scratch: weights are drawn from the seed"),
+        Some(_) | None => note!("starting from scratch: weights are drawn from the seed"),
     }
     for warning in few_samples(dataset) {
-        eprintln!("warning: {warning}");
+        note!("warning: {warning}");
     }
 }
 
@@ -284,7 +299,7 @@ pub(super) fn stop_on_signal() -> Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this step; press again to stop at once");
+        note!("\nstopping after this step; press again to stop at once");
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(stop)

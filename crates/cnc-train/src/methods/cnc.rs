@@ -27,6 +27,7 @@ use crate::features::features;
 use crate::inputs::to_model;
 use crate::recipe::checked;
 use crate::run::{Run, TrainedStage, Training};
+use crate::say::note;
 use crate::seeds::Seeds;
 use crate::settings::{OptimizerSettings, TrainingSettings, at_least_one, positive, steps_or_epochs, within};
 use crate::trainer::{Objective, StagePlan};
@@ -175,7 +176,7 @@ impl Method for CncSettings {
         let notes: Vec<String> =
             fallbacks.map(ToString::to_string).chain(sampler.notes().iter().map(ToString::to_string)).collect();
         for note in &notes {
-            eprintln!("note: {note}");
+            note!("note: {note}");
         }
         let contrasted = self.contrast(run, sampler, plain, notes)?;
         stages.push(contrasted);

@@ -12,6 +12,7 @@ use super::group_dro::{GroupDroSettings, on_groups};
 use super::{GroupLabels, Method, MethodInfo};
 use crate::recipe::checked;
 use crate::run::{Run, TrainedStage};
+use crate::say::note;
 use crate::settings::{TrainingSettings, at_least_one, positive};
 
 /// The registry's entry.
@@ -65,7 +66,7 @@ impl Method for EiilSettings {
             labels.len(),
             wrong.len()
         );
-        eprintln!("note: {note}");
+        note!("note: {note}");
         reference.result.notes.push(note);
         let trained = on_groups(run, &self.dro, ("eiil", "EIIL"), groups, 2 * classes, Some(&reference))?;
         Ok(vec![reference, trained])

@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::evaluate::{Predictions, View, predict};
 use crate::results::TrainingErrors;
 use crate::run::{Run, TrainedStage};
+use crate::say::note;
 
 /// What the plain model says of the training samples after its last step: which checkpoint of it is the best by group
 /// does not matter here, and needs group labels to know.
@@ -37,7 +38,7 @@ pub(super) fn training_errors(run: &Run, predictions: &[u32]) -> TrainingErrors 
         .sum();
     let errors = wrong_rows(run, predictions).len() as u64;
     let count = train.len() as u64;
-    eprintln!(
+    note!(
         "the first stage is wrong on {errors} of {count} training samples; {minority_errors} of them are outside the largest group of their class"
     );
     TrainingErrors { count, errors, minority_errors }

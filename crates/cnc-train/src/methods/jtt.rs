@@ -13,6 +13,7 @@ use super::errors::{answers_on_training, training_errors, wrong_rows};
 use super::{GroupLabels, Method, MethodInfo};
 use crate::recipe::checked;
 use crate::run::{Run, TrainedStage};
+use crate::say::note;
 use crate::settings::{TrainingSettings, at_least_one};
 
 /// The registry's entry.
@@ -56,7 +57,7 @@ impl Method for JttSettings {
                 "the error set is empty (0 of {samples}): the second stage trains as ERM does; fewer epochs or more weight \
                  decay in `stage1` leave errors to up-weight"
             );
-            eprintln!("warning: {note}");
+            note!("warning: {note}");
             identified.result.notes.push(note);
         }
         if (errors.len() as u64).saturating_mul(self.upweight) > u64::from(u32::MAX / 2) {

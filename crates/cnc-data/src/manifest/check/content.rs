@@ -5,8 +5,6 @@ use super::{Fault, fault};
 use crate::image::transform::{RandomView, Transform};
 use crate::text;
 
-/// Larger sides are a typing mistake: 4096 x 4096 x 3 bytes are 48 MiB an image.
-const MAX_SIDE: u32 = 4096;
 /// Tokens of the longest text, where the manifest does not say it.
 const USUAL_LENGTH: usize = 256;
 
@@ -30,34 +28,19 @@ pub(super) fn texts(has_transform: bool, input: &raw::Input) -> Result<Content, 
 }
 
 fn transform(raw: &raw::Transform) -> Result<Transform, Fault> {
-    for (key, side) in [("transform.resize", raw.resize), ("transform.crop", raw.crop)] {
-        if side.is_some_and(|side| side == 0 || side > MAX_SIDE) {
-            return Err(fault(key, format!("must be between 1 and {MAX_SIDE} pixels")));
-        }
-    }
-    if let (Some(resize), Some(crop)) = (raw.resize, raw.crop)
-        && crop > resize
-    {
-        return Err(fault("transform.crop", format!("{crop} is larger than `resize`, {resize}")));
-    }
-    let mean = raw.mean.unwrap_or([0.5; 3]);
-    let std = raw.std.unwrap_or([0.5; 3]);
-    if !mean.iter().all(|mean| mean.is_finite()) {
-        return Err(fault("transform.mean", "must be three finite numbers"));
-    }
-    if !std.iter().all(|std| std.is_finite() && *std > 0.0) {
-        return Err(fault("transform.std", "must be three numbers greater than 0"));
-    }
-    let random = random_view(raw)?;
-    Ok(Transform {
+    let transform = Transform {
         square: raw.square.unwrap_or(false),
         resize: raw.resize,
         crop: raw.crop,
-        random,
+        random: random_view(raw)?,
         flip: raw.flip.unwrap_or(false),
-        mean,
-        std,
-    })
+        mean: raw.mean.unwrap_or([0.5; 3]),
+        std: raw.std.unwrap_or([0.5; 3]),
+    };
+    match transform.check() {
+        Ok(()) => Ok(transform),
+        Err((key, problem)) => Err(fault(format!("transform.{key}"), problem)),
+    }
 }
 
 fn random_view(raw: &raw::Transform) -> Result<RandomView, Fault> {
