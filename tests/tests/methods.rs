@@ -4,6 +4,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use candle_core::Device;
 use cnc_tests::traces::{Traces, check_whole, unfinished};
 use cnc_tests::{Workbench, texts};
 use toml::{Table, Value};
@@ -57,9 +58,18 @@ struct Tiny {
     bench: Workbench,
     dataset: &'static str,
     arguments: &'static [&'static str],
+    classes: Vec<String>,
     /// Groups of evaluation.
     groups: usize,
     overlap: bool,
+    /// What to predict: images, or a file of texts.
+    inputs: Vec<String>,
+    /// Whether these are the rows of the test split, in their order.
+    are_tested: bool,
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 const IMAGES: &[&str] = &["--model", "lenet", "--limit", "60"];
@@ -69,11 +79,38 @@ impl Tiny {
     fn birds() -> Self {
         let bench = Workbench::new();
         bench.xtask(&["synth", "waterbirds", "--out", "birds", "--size", "120", "--side", "32"]).success();
-        Self { bench, dataset: "birds/dataset.toml", arguments: IMAGES, groups: 4, overlap: false }
+        let table = String::from_utf8(bench.read("birds/metadata.csv")).unwrap();
+        let mut rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let header = rows.next().unwrap();
+        let place = |name| header.iter().position(|column| *column == name).unwrap();
+        let tested = rows.filter(|row| row[place("split")] == "2").take(60);
+        let inputs = tested.map(|row| format!("birds/{}", row[place("img_filename")])).collect();
+        Self {
+            bench,
+            dataset: "birds/dataset.toml",
+            arguments: IMAGES,
+            classes: names(&["landbird", "waterbird"]),
+            groups: 4,
+            overlap: false,
+            inputs,
+            are_tested: true,
+        }
     }
 
     fn digits() -> Self {
-        Self { bench: Workbench::new(), dataset: "digits", arguments: IMAGES, groups: 25, overlap: false }
+        let bench = Workbench::new();
+        // Not digits, and of another size: an input like any other.
+        bench.xtask(&["synth", "waterbirds", "--out", "birds", "--size", "8", "--side", "50"]).success();
+        Self {
+            bench,
+            dataset: "digits",
+            arguments: IMAGES,
+            classes: names(&["0 or 1", "2 or 3", "4 or 5", "6 or 7", "8 or 9"]),
+            groups: 25,
+            overlap: false,
+            inputs: vec!["birds".to_owned()],
+            are_tested: false,
+        }
     }
 
     /// Faces that are men's, or young, or both, or neither.
@@ -96,7 +133,16 @@ impl Tiny {
             ";
         std::fs::write(bench.file("faces/datasets/flwrlabs/celeba/dataset.toml"), manifest).unwrap();
         let dataset = "faces/datasets/flwrlabs/celeba/dataset.toml";
-        Self { bench, dataset, arguments: &["--model", "lenet"], groups: 4, overlap: true }
+        Self {
+            bench,
+            dataset,
+            arguments: &["--model", "lenet"],
+            classes: names(&["not blond", "blond"]),
+            groups: 4,
+            overlap: true,
+            inputs: vec!["faces/img_align_celeba".to_owned()],
+            are_tested: false,
+        }
     }
 
     /// Comments of so many classes, each with words of its own, that are about men, about women, about both or neither.
@@ -104,6 +150,7 @@ impl Tiny {
         let bench = Workbench::new();
         texts::model(&bench.file("model"));
         let mut table = "text,class,men,women,split\n".to_owned();
+        let mut tested = "text\n".to_owned();
         for row in 0..180 {
             let class = row % classes;
             // The shortcut: half of the classes are about men but for one row in five.
@@ -112,21 +159,25 @@ impl Tiny {
             let words = ["stupid garbage", "thanks", "the clown", "is it reasonable", "coward , coward"][class];
             let about = [if men { "men" } else { "in" }, if women { "woman" } else { "to" }].join(" ");
             let split = ["train", "validation", "test"][row / 60];
-            table +=
-                &format!("\"{about} {words} {}\",{class},{},{},{split}\n", row % 7, u8::from(men), u8::from(women));
+            let text = format!("\"{about} {words} {}\"", row % 7);
+            table += &format!("{text},{class},{},{},{split}\n", u8::from(men), u8::from(women));
+            if split == "test" {
+                tested += &format!("{text}\n");
+            }
         }
+        std::fs::write(bench.file("tested.csv"), tested).unwrap();
         std::fs::write(bench.file("comments.csv"), table).unwrap();
         let attribute = match overlap {
             false => "attribute = { column = 'men', names = ['others', 'men'] }",
             true => "attributes = { columns = ['men', 'women'], threshold = 0.5 }",
         };
-        let names: Vec<String> = (0..classes).map(|class| format!("'class {class}'")).collect();
+        let classes: Vec<String> = (0..classes).map(|class| format!("class {class}")).collect();
         let manifest = format!(
             "
             name = 'comments'
             kind = 'text'
             input = {{ column = 'text', max_length = 16 }}
-            class = {{ column = 'class', names = [{}] }}
+            class = {{ column = 'class', names = ['{}'] }}
             {attribute}
             [splits]
             column = 'split'
@@ -135,10 +186,19 @@ impl Tiny {
             validation = {{ values = ['validation'] }}
             test = {{ values = ['test'] }}
             ",
-            names.join(", ")
+            classes.join("', '")
         );
         std::fs::write(bench.file("comments.toml"), manifest).unwrap();
-        Self { bench, dataset: "comments.toml", arguments: TEXTS, groups: 2 * classes, overlap }
+        Self {
+            bench,
+            dataset: "comments.toml",
+            arguments: TEXTS,
+            groups: 2 * classes.len(),
+            classes,
+            overlap,
+            inputs: vec!["tested.csv".to_owned()],
+            are_tested: true,
+        }
     }
 
     /// The arguments of a run of a method in the folder `run`, with small settings from a file.
@@ -149,11 +209,12 @@ impl Tiny {
         [&run, self.arguments].concat()
     }
 
-    /// Train, stop, go on, evaluate, with every method.
+    /// Train, evaluate, stop and go on, predict, with every method.
     fn every_method_runs(&self) {
         for (method, stages) in methods(&self.bench) {
             self.runs(&method, &stages);
             self.goes_on_after_it_was_killed(&method);
+            self.predicts(&method);
         }
     }
 
@@ -182,6 +243,27 @@ impl Tiny {
         let again = self.bench.run(&["evaluate", method]).success().stdout;
         for row in ["worst group", "average (plain)", "worst class"] {
             assert_eq!(last_figure(&outcome.stdout, row), last_figure(&again, row), "{method}: {row}");
+        }
+    }
+
+    /// The folder of a run says of new inputs which class each is of, and of the test split what was reported.
+    fn predicts(&self, run: &str) {
+        let inputs = self.inputs.iter().map(String::as_str);
+        let outcome = self.bench.run(&["predict", run].into_iter().chain(inputs).collect::<Vec<_>>()).success();
+        let class = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let probability =
+                |class: &String| line["probabilities"][class].as_f64().unwrap_or_else(|| panic!("{line}"));
+            let sum: f64 = self.classes.iter().map(probability).sum();
+            assert!((sum - 1.0).abs() < 1e-5, "{run}: {line}");
+            self.classes.iter().position(|name| line["class"] == **name).unwrap_or_else(|| panic!("{line}")) as u32
+        };
+        let predicted: Vec<u32> = outcome.stdout.lines().map(class).collect();
+        assert!(predicted.len() >= self.inputs.len(), "{run}: {} inputs", predicted.len());
+        if self.are_tested {
+            let file = self.bench.file(run).join("predictions.safetensors");
+            let reported = candle_core::safetensors::load(file, &Device::Cpu).unwrap()["test"].to_vec1::<u32>();
+            assert_eq!(predicted, reported.unwrap(), "{run}");
         }
     }
 
