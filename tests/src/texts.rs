@@ -1,6 +1,7 @@
 //! Drawn comments, and a model for them that is small enough to be trained in seconds.
 
 use std::fs;
+use std::path::Path;
 
 use crate::Workbench;
 
@@ -31,8 +32,14 @@ pub const QUICK: [&str; 10] = [
 pub fn comments(size: &str) -> Workbench {
     let bench = Workbench::new();
     bench.xtask(&["synth", "civilcomments", "--out", "comments", "--size", size, "--seed", "3"]).success();
-    fs::create_dir(bench.file("model")).expect("a folder for the model");
-    fs::write(bench.file("model/config.json"), CONFIG).expect("its configuration");
+    model(&bench.file("model"));
+    bench
+}
+
+/// Make the folder of a small BERT without weights.
+pub fn model(folder: &Path) {
+    fs::create_dir(folder).expect("a folder for the model");
+    fs::write(folder.join("config.json"), CONFIG).expect("its configuration");
     // Every word that is drawn, whole or by its letters.
     let mut tokens: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from).into();
     tokens.extend(('a'..='z').map(String::from));
@@ -41,6 +48,5 @@ pub fn comments(size: &str) -> Workbench {
                  ridiculous trash coward thanks agree interesting thoughtful respectfully hopefully reasonable helpful \
                  kindly appreciate man men woman women muslim christian black white gay . , ! ? \"";
     tokens.extend(words.split_whitespace().map(String::from));
-    fs::write(bench.file("model/vocab.txt"), tokens.join("\n") + "\n").expect("its vocabulary");
-    bench
+    fs::write(folder.join("vocab.txt"), tokens.join("\n") + "\n").expect("its vocabulary");
 }

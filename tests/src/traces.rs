@@ -84,7 +84,7 @@ pub fn check_whole(run: &Path) {
                 Some("safetensors") => safetensors_is_whole(&bytes),
                 Some("json") => serde_json::from_slice::<Value>(&bytes).is_ok(),
                 Some("html") => bytes.trim_ascii_end().ends_with(b"</html>"),
-                Some("toml") => bytes.ends_with(b"\n"),
+                Some("toml" | "txt") => bytes.ends_with(b"\n"),
                 // Logs, which a checkpoint says the length of; and what was not finished.
                 Some("jsonl" | "cnc-train" | "part") => true,
                 None if path.file_name().is_some_and(|name| name == "lock") => true,

@@ -1,11 +1,12 @@
 //! Every registered method on every kind of data: training, going on after it was killed, evaluation, results. A method is
 //! covered here the moment it is registered.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use candle_core::Device;
 use cnc_tests::traces::{Traces, check_whole, unfinished};
-use cnc_tests::{Outcome, Workbench, binary};
+use cnc_tests::{Workbench, texts};
 use toml::{Table, Value};
 
 /// The names of the methods and of their stages, as `cnc-train methods` prints them.
@@ -52,9 +53,229 @@ fn cut_down(settings: &mut Table) {
     }
 }
 
-/// A run of a method in the folder `run`, with small settings from a file.
-fn arguments<'a>(dataset: &'a str, method: &'a str, run: &'a str) -> Vec<&'a str> {
-    vec![dataset, "--method", method, "--model", "lenet", "--limit", "60", "--config", "small.toml", "--out", run]
+/// A tiny dataset, and what a run on it needs to be told beside the method.
+struct Tiny {
+    bench: Workbench,
+    dataset: &'static str,
+    arguments: &'static [&'static str],
+    classes: Vec<String>,
+    /// Groups of evaluation.
+    groups: usize,
+    overlap: bool,
+    /// What to predict: images, or a file of texts.
+    inputs: Vec<String>,
+    /// Whether these are the rows of the test split, in their order.
+    are_tested: bool,
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+const IMAGES: &[&str] = &["--model", "lenet", "--limit", "60"];
+const TEXTS: &[&str] = &["--init", "model", "--limit", "60"];
+
+impl Tiny {
+    fn birds() -> Self {
+        let bench = Workbench::new();
+        bench.xtask(&["synth", "waterbirds", "--out", "birds", "--size", "120", "--side", "32"]).success();
+        let table = String::from_utf8(bench.read("birds/metadata.csv")).unwrap();
+        let mut rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+        let header = rows.next().unwrap();
+        let place = |name| header.iter().position(|column| *column == name).unwrap();
+        let tested = rows.filter(|row| row[place("split")] == "2").take(60);
+        let inputs = tested.map(|row| format!("birds/{}", row[place("img_filename")])).collect();
+        Self {
+            bench,
+            dataset: "birds/dataset.toml",
+            arguments: IMAGES,
+            classes: names(&["landbird", "waterbird"]),
+            groups: 4,
+            overlap: false,
+            inputs,
+            are_tested: true,
+        }
+    }
+
+    fn digits() -> Self {
+        let bench = Workbench::new();
+        // Not digits, and of another size: an input like any other.
+        bench.xtask(&["synth", "waterbirds", "--out", "birds", "--size", "8", "--side", "50"]).success();
+        Self {
+            bench,
+            dataset: "digits",
+            arguments: IMAGES,
+            classes: names(&["0 or 1", "2 or 3", "4 or 5", "6 or 7", "8 or 9"]),
+            groups: 25,
+            overlap: false,
+            inputs: vec!["birds".to_owned()],
+            are_tested: false,
+        }
+    }
+
+    /// Faces that are men's, or young, or both, or neither.
+    fn faces_with_two_attributes() -> Self {
+        let bench = Workbench::new();
+        bench.xtask(&["synth", "celeba", "--out", "faces", "--size", "200", "--side", "32"]).success();
+        let manifest = "
+            name = 'faces'
+            kind = 'image'
+            input = { column = 'image' }
+            class = { column = 'Blond_Hair', names = ['not blond', 'blond'] }
+            attributes = { columns = ['Male', 'Young'], threshold = 0.5 }
+            [splits]
+            train = { files = ['img_align+identity+attr/train-*.parquet'] }
+            validation = { files = ['img_align+identity+attr/valid-*.parquet'] }
+            test = { files = ['img_align+identity+attr/test-*.parquet'] }
+            [transform]
+            square = true
+            resize = 32
+            ";
+        std::fs::write(bench.file("faces/datasets/flwrlabs/celeba/dataset.toml"), manifest).unwrap();
+        let dataset = "faces/datasets/flwrlabs/celeba/dataset.toml";
+        Self {
+            bench,
+            dataset,
+            arguments: &["--model", "lenet"],
+            classes: names(&["not blond", "blond"]),
+            groups: 4,
+            overlap: true,
+            inputs: vec!["faces/img_align_celeba".to_owned()],
+            are_tested: false,
+        }
+    }
+
+    /// Comments of so many classes, each with words of its own, that are about men, about women, about both or neither.
+    fn comments(classes: usize, overlap: bool) -> Self {
+        let bench = Workbench::new();
+        texts::model(&bench.file("model"));
+        let mut table = "text,class,men,women,split\n".to_owned();
+        let mut tested = "text\n".to_owned();
+        for row in 0..180 {
+            let class = row % classes;
+            // The shortcut: half of the classes are about men but for one row in five.
+            let turn = row / classes;
+            let (men, women) = (turn.is_multiple_of(5) != class.is_multiple_of(2), turn.is_multiple_of(3));
+            let words = ["stupid garbage", "thanks", "the clown", "is it reasonable", "coward , coward"][class];
+            let about = [if men { "men" } else { "in" }, if women { "woman" } else { "to" }].join(" ");
+            let split = ["train", "validation", "test"][row / 60];
+            let text = format!("\"{about} {words} {}\"", row % 7);
+            table += &format!("{text},{class},{},{},{split}\n", u8::from(men), u8::from(women));
+            if split == "test" {
+                tested += &format!("{text}\n");
+            }
+        }
+        std::fs::write(bench.file("tested.csv"), tested).unwrap();
+        std::fs::write(bench.file("comments.csv"), table).unwrap();
+        let attribute = match overlap {
+            false => "attribute = { column = 'men', names = ['others', 'men'] }",
+            true => "attributes = { columns = ['men', 'women'], threshold = 0.5 }",
+        };
+        let classes: Vec<String> = (0..classes).map(|class| format!("class {class}")).collect();
+        let manifest = format!(
+            "
+            name = 'comments'
+            kind = 'text'
+            input = {{ column = 'text', max_length = 16 }}
+            class = {{ column = 'class', names = ['{}'] }}
+            {attribute}
+            [splits]
+            column = 'split'
+            files = ['comments.csv']
+            train = {{ values = ['train'] }}
+            validation = {{ values = ['validation'] }}
+            test = {{ values = ['test'] }}
+            ",
+            classes.join("', '")
+        );
+        std::fs::write(bench.file("comments.toml"), manifest).unwrap();
+        Self {
+            bench,
+            dataset: "comments.toml",
+            arguments: TEXTS,
+            groups: 2 * classes.len(),
+            classes,
+            overlap,
+            inputs: vec!["tested.csv".to_owned()],
+            are_tested: true,
+        }
+    }
+
+    /// The arguments of a run of a method in the folder `run`, with small settings from a file.
+    fn run<'a>(&'a self, method: &'a str, run: &'a str) -> Vec<&'a str> {
+        let config = Table::from_iter([("settings".to_owned(), Value::Table(small_settings(method)))]);
+        std::fs::write(self.bench.file("small.toml"), config.to_string()).unwrap();
+        let run = [self.dataset, "--method", method, "--config", "small.toml", "--out", run];
+        [&run, self.arguments].concat()
+    }
+
+    /// Train, evaluate, stop and go on, predict, with every method.
+    fn every_method_runs(&self) {
+        for (method, stages) in methods(&self.bench) {
+            self.runs(&method, &stages);
+            self.goes_on_after_it_was_killed(&method);
+            self.predicts(&method);
+        }
+    }
+
+    fn runs(&self, method: &str, stages: &[String]) {
+        let outcome = self.bench.run(&self.run(method, method)).success();
+        let results = self.bench.json(&format!("{method}/results.json"));
+        assert_eq!(results["method"], method);
+        assert!(results["label_budget"].as_str().is_some_and(|budget| budget.contains("group")), "{method}");
+        let names: Vec<&str> =
+            results["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+        assert_eq!(names, stages, "{method}");
+        assert_eq!(results["selected"]["stage"].as_str(), names.last().copied(), "{method}");
+        for split in ["val", "test"] {
+            let figures = &results[split];
+            assert!(figures["count"].as_u64().unwrap() > 0, "{method}: {split}");
+            assert!(figures["average_accuracy"].as_f64().is_some(), "{method}: {split}");
+            assert!(figures["worst_group_accuracy"].as_f64().is_some(), "{method}: {split}");
+            assert_eq!(figures["groups"].as_array().map(Vec::len), Some(self.groups), "{method}: {split}");
+            assert_eq!(figures["groups_overlap"].as_bool(), Some(self.overlap), "{method}: {split}");
+        }
+        assert!(
+            results["peak_memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20) || !cfg!(target_os = "linux")
+        );
+
+        // What is saved predicts what was reported.
+        let again = self.bench.run(&["evaluate", method]).success().stdout;
+        for row in ["worst group", "average (plain)", "worst class"] {
+            assert_eq!(last_figure(&outcome.stdout, row), last_figure(&again, row), "{method}: {row}");
+        }
+    }
+
+    /// The folder of a run says of new inputs which class each is of, and of the test split what was reported.
+    fn predicts(&self, run: &str) {
+        let inputs = self.inputs.iter().map(String::as_str);
+        let outcome = self.bench.run(&["predict", run].into_iter().chain(inputs).collect::<Vec<_>>()).success();
+        let class = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let probability =
+                |class: &String| line["probabilities"][class].as_f64().unwrap_or_else(|| panic!("{line}"));
+            let sum: f64 = self.classes.iter().map(probability).sum();
+            assert!((sum - 1.0).abs() < 1e-5, "{run}: {line}");
+            self.classes.iter().position(|name| line["class"] == **name).unwrap_or_else(|| panic!("{line}")) as u32
+        };
+        let predicted: Vec<u32> = outcome.stdout.lines().map(class).collect();
+        assert!(predicted.len() >= self.inputs.len(), "{run}: {} inputs", predicted.len());
+        if self.are_tested {
+            let file = self.bench.file(run).join("predictions.safetensors");
+            let reported = candle_core::safetensors::load(file, &Device::Cpu).unwrap()["test"].to_vec1::<u32>();
+            assert_eq!(predicted, reported.unwrap(), "{run}");
+        }
+    }
+
+    /// A method leaves behind the same whether or not it was killed on the way.
+    fn goes_on_after_it_was_killed(&self, method: &str) {
+        let stopped = format!("{method}-stopped");
+        killed_and_resumed(&self.bench, &self.run(method, &stopped), &stopped);
+        let (whole, stopped) = (self.bench.file(method), self.bench.file(&stopped));
+        let differences = Traces::of(&stopped).differences(&Traces::of(&whole));
+        assert!(differences.is_empty(), "{method}: a resumed run differs from an uninterrupted one in {differences:?}");
+        assert_eq!(unfinished(&stopped), Vec::<String>::new(), "{method}: unfinished files are left");
+    }
 }
 
 /// Kill a run as soon as it has a checkpoint, and go on.
@@ -80,62 +301,77 @@ fn last_figure(text: &str, row: &str) -> String {
     line.split_whitespace().last().unwrap().to_owned()
 }
 
-/// Train, stop, go on, evaluate, with every method.
-fn every_method_runs_on(bench: &Workbench, dataset: &str) {
-    for (method, stages) in methods(bench) {
-        let config = Table::from_iter([("settings".to_owned(), Value::Table(small_settings(&method)))]);
-        std::fs::write(bench.file("small.toml"), config.to_string()).unwrap();
-        let (whole, stopped) = (format!("{method}-whole"), format!("{method}-stopped"));
-        let outcome = bench.run(&arguments(dataset, &method, &whole)).success();
-
-        killed_and_resumed(bench, &arguments(dataset, &method, &stopped), &stopped);
-        let (expected, found) = (Traces::of(&bench.file(&whole)), Traces::of(&bench.file(&stopped)));
-        let differences = found.differences(&expected);
-        assert!(differences.is_empty(), "{method}: a resumed run differs from an uninterrupted one in {differences:?}");
-        assert_eq!(unfinished(&bench.file(&stopped)), Vec::<String>::new(), "{method}: unfinished files are left");
-
-        let results = bench.json(&format!("{whole}/results.json"));
-        assert_eq!(results["method"], method);
-        assert!(results["label_budget"].as_str().is_some_and(|budget| budget.contains("group")), "{method}");
-        let names: Vec<&str> =
-            results["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
-        assert_eq!(names, stages, "{method}");
-        assert_eq!(results["selected"]["stage"].as_str(), names.last().copied(), "{method}");
-        for split in ["val", "test"] {
-            let count = results[split]["count"].as_u64().unwrap();
-            assert!(count > 0 && results[split]["average_accuracy"].as_f64().is_some(), "{method}: {split}");
-            assert!(results[split]["worst_group_accuracy"].as_f64().is_some(), "{method}: {split}");
-        }
-        assert!(
-            results["peak_memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20) || !cfg!(target_os = "linux")
-        );
-
-        // What is saved predicts what was reported.
-        let again = bench.run(&["evaluate", &whole]).success().stdout;
-        for row in ["worst group", "average (plain)", "worst class"] {
-            assert_eq!(last_figure(&outcome.stdout, row), last_figure(&again, row), "{method}: {row}");
-        }
-    }
-}
-
 #[test]
 fn every_method_runs_on_images_of_two_classes() {
-    let bench = Workbench::new();
-    let synth = ["synth", "waterbirds", "--out", "birds", "--size", "120", "--side", "32"];
-    let output = Command::new(binary("xtask")).args(synth).current_dir(bench.path()).output().unwrap();
-    let _ = Outcome::of(output).success();
-    every_method_runs_on(&bench, "birds/dataset.toml");
+    Tiny::birds().every_method_runs();
 }
 
 #[test]
 fn every_method_runs_on_images_of_five_classes() {
-    every_method_runs_on(&Workbench::new(), "digits");
+    Tiny::digits().every_method_runs();
+}
+
+#[test]
+fn every_method_runs_on_images_whose_groups_overlap() {
+    Tiny::faces_with_two_attributes().every_method_runs();
+}
+
+#[test]
+fn every_method_runs_on_texts_of_two_classes() {
+    Tiny::comments(2, false).every_method_runs();
+}
+
+#[test]
+fn every_method_runs_on_texts_of_five_classes() {
+    Tiny::comments(5, false).every_method_runs();
+}
+
+#[test]
+fn every_method_runs_on_texts_whose_groups_overlap() {
+    Tiny::comments(2, true).every_method_runs();
+}
+
+/// What each method that is told groups in training is told where the groups of evaluation overlap.
+#[test]
+fn methods_that_are_told_groups_have_those_of_training_where_those_of_evaluation_overlap() {
+    let tiny = Tiny::comments(2, true);
+    let text = tiny.bench.run(&["methods"]).success().stdout;
+    for method in ["group-dro", "rwg", "subg", "dfr"] {
+        assert!(text.contains(method), "{text}");
+        let outcome = tiny.bench.run(&tiny.run(method, method)).success();
+        assert!(outcome.stderr.contains("train on 4 that do not"), "{method}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn jtt_says_when_its_first_stage_made_no_error_to_learn_from() {
+    let tiny = Tiny::comments(2, false);
+    let warning = "the error set is empty (0 of 60)";
+    for (steps, is_learnt) in [("1", false), ("150", true)] {
+        let settings = [
+            "--set",
+            &format!("stage1.steps={steps}"),
+            "--set",
+            "stage1.epochs=0",
+            "--set",
+            "stage1.evaluate_every=1000",
+            "--set",
+            "stage1.optimizer.name=adamw",
+            "--set",
+            "stage1.optimizer.learning_rate=1e-2",
+        ];
+        let outcome = tiny.bench.run(&[&tiny.run("jtt", steps)[..], &settings].concat()).success();
+        assert_eq!(outcome.stderr.contains(&format!("warning: {warning}")), is_learnt, "{}", outcome.stderr);
+        let first = &tiny.bench.json(&format!("{steps}/results.json"))["stages"][0];
+        assert_eq!(first["training_errors"]["errors"].as_u64() == Some(0), is_learnt, "{first}");
+        assert_eq!(first["notes"].to_string().contains(warning), is_learnt, "{first}");
+    }
 }
 
 /// The variants of methods that their recipes do not take by default.
 #[test]
 fn every_variant_runs() {
-    let bench = Workbench::new();
+    let tiny = Tiny::digits();
     for (method, assignment) in [
         ("cnc", "slices=cross-fitted"),
         ("cnc", "slices=clusters"),
@@ -148,13 +384,14 @@ fn every_variant_runs() {
         ("group-dro", "adjustment=1"),
         ("dfr", "penalty=l2"),
     ] {
-        let config = Table::from_iter([("settings".to_owned(), Value::Table(small_settings(method)))]);
-        std::fs::write(bench.file("small.toml"), config.to_string()).unwrap();
         let out = format!("{method}-{assignment}");
-        let _ = bench.run(&[&arguments("digits", method, &out)[..], &["--set", assignment]].concat()).success();
-        assert!(bench.json(&format!("{out}/results.json"))["test"]["average_accuracy"].as_f64().is_some(), "{out}");
+        let _ = tiny.bench.run(&[&tiny.run(method, &out)[..], &["--set", assignment]].concat()).success();
+        assert!(
+            tiny.bench.json(&format!("{out}/results.json"))["test"]["average_accuracy"].as_f64().is_some(),
+            "{out}"
+        );
     }
-    bench
+    tiny.bench
         .run(&["digits", "--method", "erm", "--set", "mixup_alpha=1", "--set", "focal_gamma=1"])
         .fails(2, &["`mixup_alpha`", "`focal_gamma`", "at most one"]);
 }

@@ -15,7 +15,7 @@
 //! the mean over its members of softmax(-D), without T.
 //!
 //! The authors keep each member's best epoch by validation worst-group accuracy; here it is the last, so that no group
-//! label is needed.
+//! label is needed. Their script adds a penalty on the prototypes' lengths, which is not in the paper and not here.
 
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
