@@ -4,6 +4,8 @@
 
 /// Lanes of a vector.
 pub(super) const LANES: usize = 8;
+/// Lanes of a wide vector.
+pub(super) const WIDE: usize = 2 * LANES;
 
 /// One set of vector instructions. A value of the type proves that the processor has it.
 pub(super) trait Simd: Copy {

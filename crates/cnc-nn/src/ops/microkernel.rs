@@ -1,0 +1,124 @@
+//! The product that all others are made of: a strip of rows by a panel of columns, both copied to where what is multiplied
+//! together lies near. The tile of sums stays in registers.
+
+use std::array::from_fn;
+
+use super::simd::{Simd, WIDE};
+
+/// Rows of a strip. With two vectors each, 24 of the 32 registers of AVX-512; AVX2 takes half the rows and half the columns at
+/// a time, 12 of its 16.
+pub(super) const STRIP: usize = 12;
+/// Columns of a panel.
+pub(super) const PANEL: usize = 2 * WIDE;
+/// Rows that are computed together at least: two vectors each are enough sums to keep the units busy.
+const FEWEST: usize = 4;
+
+/// A strip of up to [`STRIP`] rows: value `(row, k)` is at `row * ROW + k * STEP`. What lies behind the last row, to a
+/// multiple of four rows, is read too.
+#[derive(Clone, Copy)]
+pub(super) struct Strip<'a, const ROW: usize, const STEP: usize>(pub &'a [f32]);
+
+/// Where the tile of a strip and a panel goes.
+pub(super) struct Target<'a> {
+    /// The first value of each row.
+    pub rows: &'a [*mut f32],
+    /// Columns that are there; the others are computed, but not written.
+    pub columns: usize,
+    /// What the sums are multiplied with.
+    pub scale: f32,
+    /// Whether the result is added to what is there.
+    pub add: bool,
+}
+
+/// `target (+)= scale · strip · panel`: value `(k, column)` of the panel is at `k * PANEL + column`. Each sum is taken from the
+/// first `k` to the last.
+///
+/// # Safety
+/// The first `columns` values of every row of `target` can be written, and nothing else reaches them at the same time.
+#[inline(always)]
+pub(super) unsafe fn multiply_tile<S: Simd, const ROW: usize, const STEP: usize>(
+    simd: S,
+    strip: Strip<ROW, STEP>,
+    panel: &[f32],
+    target: &Target,
+) {
+    let (depth, rows) = (panel.len() / PANEL, target.rows.len());
+    if rows == 0 || depth == 0 {
+        return;
+    }
+    let last = (rows.next_multiple_of(FEWEST) - 1) * ROW + (depth - 1) * STEP;
+    assert!(rows <= STRIP && last < strip.0.len(), "a strip as deep as the panel");
+    let groups = rows.div_ceil(FEWEST);
+    // SAFETY: the strip reaches as far as the panel is deep, for all rows of all groups.
+    unsafe {
+        match groups {
+            3 if S::TALL => part_of_tile::<S, ROW, STEP, STRIP, 2>(simd, strip, panel, target, 0, 0),
+            2 if S::TALL => part_of_tile::<S, ROW, STEP, { 2 * FEWEST }, 2>(simd, strip, panel, target, 0, 0),
+            1 if S::TALL => part_of_tile::<S, ROW, STEP, FEWEST, 2>(simd, strip, panel, target, 0, 0),
+            _ => {
+                for column in [0, PANEL / 2] {
+                    if groups == 3 {
+                        for row in [0, STRIP / 2] {
+                            part_of_tile::<S, ROW, STEP, { STRIP / 2 }, 1>(simd, strip, panel, target, row, column);
+                        }
+                    } else {
+                        for row in (0..rows).step_by(FEWEST) {
+                            part_of_tile::<S, ROW, STEP, FEWEST, 1>(simd, strip, panel, target, row, column);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `M` rows from `row` on by `P` wide vectors from `column` on.
+#[inline(always)]
+unsafe fn part_of_tile<S: Simd, const ROW: usize, const STEP: usize, const M: usize, const P: usize>(
+    simd: S,
+    strip: Strip<ROW, STEP>,
+    panel: &[f32],
+    target: &Target,
+    row: usize,
+    column: usize,
+) {
+    let mut sums = [[simd.wide_splat(0.0); P]; M];
+    for k in 0..panel.len() / PANEL {
+        // SAFETY: strip and panel have values for each `k`, and the part lies within the tile.
+        unsafe {
+            let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel, k * PANEL + column + p * WIDE));
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let factor = simd.wide_broadcast(strip.0, k * STEP + (row + i) * ROW);
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum = simd.wide_multiply_add(factor, value, *sum);
+                }
+            }
+        }
+    }
+    let (scale, zero) = (simd.wide_splat(target.scale), simd.wide_splat(0.0));
+    for (i, sums) in sums.into_iter().enumerate() {
+        let Some(to) = target.rows.get(row + i) else { break };
+        for (p, sum) in sums.into_iter().enumerate() {
+            let first = column + p * WIDE;
+            let count = WIDE.min(target.columns.saturating_sub(first));
+            // SAFETY: the caller's rows have all columns that are there.
+            let to = unsafe { std::slice::from_raw_parts_mut(to.add(first.min(target.columns)), count) };
+            let value = |old| simd.wide_multiply_add(sum, scale, old);
+            // SAFETY: slices and arrays of as many values as the vector has.
+            unsafe {
+                if count == WIDE {
+                    let old = if target.add { simd.wide_load(to, 0) } else { zero };
+                    simd.wide_store(value(old), to, 0);
+                } else {
+                    let mut values = [0.0; WIDE];
+                    if target.add {
+                        values[..count].copy_from_slice(to);
+                    }
+                    let value = value(simd.wide_load(&values, 0));
+                    simd.wide_store(value, &mut values, 0);
+                    to.copy_from_slice(&values[..count]);
+                }
+            }
+        }
+    }
+}
