@@ -18,6 +18,13 @@ const FEWEST: usize = 4;
 #[derive(Clone, Copy)]
 pub(super) struct Strip<'a, const ROW: usize, const STEP: usize>(pub &'a [f32]);
 
+/// A panel of [`PANEL`] columns and `rows` rows: value `(k, column)` is at `k * ROW + column`.
+#[derive(Clone, Copy)]
+pub(super) struct Panel<'a, const ROW: usize> {
+    pub values: &'a [f32],
+    pub rows: usize,
+}
+
 /// Where the tile of a strip and a panel goes.
 pub(super) struct Target<'a> {
     /// The first value of each row.
@@ -30,40 +37,42 @@ pub(super) struct Target<'a> {
     pub add: bool,
 }
 
-/// `target (+)= scale · strip · panel`: value `(k, column)` of the panel is at `k * PANEL + column`. Each sum is taken from the
-/// first `k` to the last.
+/// `target (+)= scale · strip · panel`. Each sum is taken from the first `k` to the last.
 ///
 /// # Safety
 /// The first `columns` values of every row of `target` can be written, and nothing else reaches them at the same time.
 #[inline(always)]
-pub(super) unsafe fn multiply_tile<S: Simd, const ROW: usize, const STEP: usize>(
+pub(super) unsafe fn multiply_tile<S: Simd, const ROW: usize, const STEP: usize, const PITCH: usize>(
     simd: S,
     strip: Strip<ROW, STEP>,
-    panel: &[f32],
+    panel: Panel<PITCH>,
     target: &Target,
 ) {
-    let (depth, rows) = (panel.len() / PANEL, target.rows.len());
+    let (depth, rows) = (panel.rows, target.rows.len());
     if rows == 0 || depth == 0 {
         return;
     }
     let last = (rows.next_multiple_of(FEWEST) - 1) * ROW + (depth - 1) * STEP;
     assert!(rows <= STRIP && last < strip.0.len(), "a strip as deep as the panel");
+    assert!((depth - 1) * PITCH + PANEL <= panel.values.len(), "a panel of that many rows");
     let groups = rows.div_ceil(FEWEST);
     // SAFETY: the strip reaches as far as the panel is deep, for all rows of all groups.
     unsafe {
         match groups {
-            3 if S::TALL => part_of_tile::<S, ROW, STEP, STRIP, 2>(simd, strip, panel, target, 0, 0),
-            2 if S::TALL => part_of_tile::<S, ROW, STEP, { 2 * FEWEST }, 2>(simd, strip, panel, target, 0, 0),
-            1 if S::TALL => part_of_tile::<S, ROW, STEP, FEWEST, 2>(simd, strip, panel, target, 0, 0),
+            3 if S::TALL => part_of_tile::<S, ROW, STEP, PITCH, STRIP, 2>(simd, strip, panel, target, 0, 0),
+            2 if S::TALL => part_of_tile::<S, ROW, STEP, PITCH, { 2 * FEWEST }, 2>(simd, strip, panel, target, 0, 0),
+            1 if S::TALL => part_of_tile::<S, ROW, STEP, PITCH, FEWEST, 2>(simd, strip, panel, target, 0, 0),
             _ => {
                 for column in [0, PANEL / 2] {
                     if groups == 3 {
                         for row in [0, STRIP / 2] {
-                            part_of_tile::<S, ROW, STEP, { STRIP / 2 }, 1>(simd, strip, panel, target, row, column);
+                            part_of_tile::<S, ROW, STEP, PITCH, { STRIP / 2 }, 1>(
+                                simd, strip, panel, target, row, column,
+                            );
                         }
                     } else {
                         for row in (0..rows).step_by(FEWEST) {
-                            part_of_tile::<S, ROW, STEP, FEWEST, 1>(simd, strip, panel, target, row, column);
+                            part_of_tile::<S, ROW, STEP, PITCH, FEWEST, 1>(simd, strip, panel, target, row, column);
                         }
                     }
                 }
@@ -74,19 +83,30 @@ pub(super) unsafe fn multiply_tile<S: Simd, const ROW: usize, const STEP: usize>
 
 /// `M` rows from `row` on by `P` wide vectors from `column` on.
 #[inline(always)]
-unsafe fn part_of_tile<S: Simd, const ROW: usize, const STEP: usize, const M: usize, const P: usize>(
+unsafe fn part_of_tile<
+    S: Simd,
+    const ROW: usize,
+    const STEP: usize,
+    const PITCH: usize,
+    const M: usize,
+    const P: usize,
+>(
     simd: S,
     strip: Strip<ROW, STEP>,
-    panel: &[f32],
+    panel: Panel<PITCH>,
     target: &Target,
     row: usize,
     column: usize,
 ) {
+    // The sums take longer than it takes to bring what they are added to near.
+    for to in target.rows.iter().skip(row).take(M) {
+        (0..P).for_each(|p| simd.prefetch(to.wrapping_add(column + p * WIDE)));
+    }
     let mut sums = [[simd.wide_splat(0.0); P]; M];
-    for k in 0..panel.len() / PANEL {
+    for k in 0..panel.rows {
         // SAFETY: strip and panel have values for each `k`, and the part lies within the tile.
         unsafe {
-            let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel, k * PANEL + column + p * WIDE));
+            let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel.values, k * PITCH + column + p * WIDE));
             for (i, sums) in sums.iter_mut().enumerate() {
                 let factor = simd.wide_broadcast(strip.0, k * STEP + (row + i) * ROW);
                 for (sum, value) in sums.iter_mut().zip(values) {

@@ -53,6 +53,10 @@ pub(super) trait Simd: Copy {
     /// `at + 2 * LANES <= to.len()`.
     unsafe fn wide_store(self, value: Self::Wide, to: &mut [f32], at: usize);
 
+    /// Asks for the value to be brought near, where the processor can be asked: any address will do.
+    #[inline(always)]
+    fn prefetch(self, _from: *const f32) {}
+
     /// Lane by lane: `(value, place)` where `value` is larger than `best.0` or NaN, which is larger than everything, as in
     /// PyTorch's pooling; else `best`.
     fn keep_larger(
@@ -231,11 +235,11 @@ impl Simd for Portable {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256, __m512, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q, _mm_cvtsi128_si64, _mm_packus_epi16, _mm_packus_epi32,
-        _mm256_andnot_ps, _mm256_blendv_ps, _mm256_castpd_ps, _mm256_castps_pd, _mm256_castsi256_si128, _mm256_cmp_ps,
-        _mm256_cvttps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_or_ps,
-        _mm256_permute4x64_pd, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
-        _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+        __m256, __m512, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q, _MM_HINT_T1, _mm_cvtsi128_si64, _mm_packus_epi16,
+        _mm_packus_epi32, _mm_prefetch, _mm256_andnot_ps, _mm256_blendv_ps, _mm256_castpd_ps, _mm256_castps_pd,
+        _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvttps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps,
+        _mm256_loadu_ps, _mm256_or_ps, _mm256_permute4x64_pd, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps,
+        _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
     };
 
     use super::{Kernel, LANES, Simd};
@@ -263,6 +267,12 @@ mod x86 {
         type Vector = __m256;
 
         wide_as_two_vectors!();
+
+        #[inline(always)]
+        fn prefetch(self, from: *const f32) {
+            // SAFETY: every x86-64 has the instruction, which reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+        }
 
         #[inline(always)]
         fn splat(self, value: f32) -> __m256 {
@@ -394,6 +404,11 @@ mod x86 {
             debug_assert!(at + 2 * LANES <= to.len());
             // SAFETY: `detect` has found AVX-512; the caller keeps `at + 2 * LANES` within the slice.
             unsafe { _mm512_storeu_ps(to.as_mut_ptr().add(at), value) }
+        }
+
+        #[inline(always)]
+        fn prefetch(self, from: *const f32) {
+            self.0.prefetch(from);
         }
 
         #[inline(always)]

@@ -5,15 +5,18 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use crate::ops::blocks::for_each_chunk;
-use crate::ops::microkernel::{PANEL, STRIP, Strip, Target, multiply_tile};
-use crate::ops::simd::{Kernel, Simd};
+use crate::ops::microkernel::{PANEL, Panel, STRIP, Strip, Target, multiply_tile};
+use crate::ops::simd::{Kernel, Simd, WIDE};
 
 /// Columns of a panel.
 pub(super) const COLUMNS: usize = PANEL;
-/// Values of a row that are multiplied at a time, at most: a panel and a strip of this depth stay in the first-level cache.
+/// Values of a gathered row that are copied at a time, at most: a panel and a strip of this depth stay in the first-level
+/// cache.
 const DEPTH: usize = 256;
-/// Values from one row of a strip to the next: so many more that the rows do not fall into the same few sets of the cache.
+/// Values from one copied row to the next: so many more that the rows do not fall into the same few sets of the cache.
 const PITCH: usize = DEPTH + 16;
+/// Rows that the processor is asked for ahead of the one that is copied.
+const AHEAD: usize = 4;
 
 thread_local! {
     /// What a thread copies factors to; any values.
@@ -73,68 +76,103 @@ impl Panels {
     }
 }
 
-/// `out = rows · panels`: row `r` of the left matrix is put together from `taps` runs of `depth` values, the `t`-th of which
-/// starts at `values[starts[r * taps + t]]`; row `r` of the result starts at `out[targets[r]]`.
-pub(super) struct GatherProduct<'a> {
+/// A matrix whose rows lie in pieces: row `r` is put together from `taps` runs of `depth` values, the `t`-th of which starts at
+/// `values[starts[r * taps + t]]`.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
     pub values: &'a [f32],
     pub starts: &'a [usize],
     pub taps: usize,
     pub depth: usize,
+}
+
+impl Rows<'_> {
+    fn columns(&self) -> usize {
+        self.taps * self.depth
+    }
+
+    fn check(&self, rows: usize) {
+        let Self { values, starts, taps, depth } = self;
+        assert_eq!(starts.len(), taps * rows, "runs of gathered rows");
+        assert!(starts.iter().all(|start| start + depth <= values.len()), "a row ends behind the values");
+    }
+
+    /// Copies some of the columns, at most [`DEPTH`], to rows [`PITCH`] values from each other.
+    #[inline(always)]
+    fn gather<S: Simd>(&self, simd: S, columns: &Range<usize>, out: &mut [f32]) {
+        let Self { values, starts, taps, depth } = self;
+        let (tap, within) = (columns.start / depth, columns.start % depth);
+        for (row, out) in out.chunks_exact_mut(PITCH).take(starts.len() / taps).enumerate() {
+            if let Some(start) = starts.get((row + AHEAD) * taps + tap) {
+                for at in (0..columns.len().min(depth - within)).step_by(WIDE) {
+                    simd.prefetch(values.as_ptr().wrapping_add(start + within + at));
+                }
+            }
+            let (mut within, mut out) = (within, &mut out[..columns.len()]);
+            for start in &starts[row * taps + tap..(row + 1) * taps] {
+                let (to, rest) = out.split_at_mut((depth - within).min(out.len()));
+                copy(simd, &values[start + within..][..to.len()], to);
+                (within, out) = (0, rest);
+                if out.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Copies short runs: a call of the library's routine takes longer than these few vectors.
+#[inline(always)]
+fn copy<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
+    assert_eq!(from.len(), to.len(), "as many values as there are places");
+    if to.len() < WIDE {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        return;
+    }
+    let last = to.len() - WIDE;
+    for at in (0..last).step_by(WIDE).chain([last]) {
+        // SAFETY: a vector that starts at `last` or before ends within both.
+        unsafe { simd.wide_store(simd.wide_load(from, at), to, at) };
+    }
+}
+
+/// `out = rows · panels`: row `r` of the result starts at `out[targets[r]]`.
+pub(super) struct GatherProduct<'a> {
+    pub rows: Rows<'a>,
     pub panels: PanelView<'a>,
     pub out: &'a mut [f32],
     pub targets: &'a [usize],
     pub destination: Destination,
 }
 
-impl GatherProduct<'_> {
-    fn check(&self) {
-        let Self { values, starts, taps, depth, panels, out, targets, .. } = self;
-        assert_eq!((panels.rows, starts.len()), (taps * depth, taps * targets.len()), "shapes of a gathered product");
-        assert!(starts.iter().all(|start| start + depth <= values.len()), "a row ends behind the values");
-        assert!(targets.iter().all(|target| target + panels.columns <= out.len()), "a row ends behind the result");
-    }
-
-    /// Copies these columns of the left matrix to rows [`PITCH`] values from each other.
-    #[inline(always)]
-    fn gather(&self, columns: &Range<usize>, out: &mut [f32]) {
-        let Self { values, starts, taps, depth, .. } = self;
-        for (starts, row) in starts.chunks_exact(*taps).zip(out.chunks_exact_mut(PITCH)) {
-            let mut column = columns.start;
-            while column < columns.end {
-                let (tap, within) = (column / *depth, column % *depth);
-                let count = (*depth - within).min(columns.end - column);
-                let from = &values[starts[tap] + within..][..count];
-                row[column - columns.start..][..count].copy_from_slice(from);
-                column += count;
-            }
-        }
-    }
-}
-
 impl Kernel for GatherProduct<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        self.check();
-        let mut scratch = take_scratch(self.targets.len().next_multiple_of(STRIP) * PITCH);
-        let (deep, columns) = (self.taps * self.depth, self.panels.columns);
+        let Self { rows, panels, out, targets, destination } = self;
+        rows.check(targets.len());
+        assert_eq!(panels.rows, rows.columns(), "shapes of a gathered product");
+        assert!(targets.iter().all(|target| target + panels.columns <= out.len()), "a row ends behind the result");
+        let mut scratch = take_scratch(targets.len().next_multiple_of(STRIP) * PITCH);
+        let (deep, columns) = (rows.columns(), panels.columns);
         let parts = deep.div_ceil(DEPTH);
         for part in 0..parts {
             let depth = part * deep / parts..(part + 1) * deep / parts;
-            self.gather(&depth, &mut scratch);
-            let add = part > 0 || self.destination == Destination::Add;
+            rows.gather(simd, &depth, &mut scratch);
+            let add = part > 0 || destination == Destination::Add;
             for panel in 0..columns.div_ceil(COLUMNS) {
                 let first = panel * COLUMNS;
-                let start = panel * self.panels.stride + depth.start * COLUMNS;
-                let values = &self.panels.values[start..start + depth.len() * COLUMNS];
-                for (strip, targets) in scratch.chunks_exact(STRIP * PITCH).zip(self.targets.chunks(STRIP)) {
-                    let out = self.out.as_mut_ptr();
-                    // SAFETY: `check` has compared the ends of all rows with the result, which is ours alone.
+                let start = panel * panels.stride + depth.start * COLUMNS;
+                let values = &panels.values[start..start + depth.len() * COLUMNS];
+                let panel = Panel::<COLUMNS> { values, rows: depth.len() };
+                for (strip, targets) in scratch.chunks_exact(STRIP * PITCH).zip(targets.chunks(STRIP)) {
+                    let out = out.as_mut_ptr();
+                    // SAFETY: the ends of all rows have been compared with the result, which is ours alone.
                     unsafe {
                         let rows: [*mut f32; STRIP] =
                             std::array::from_fn(|i| out.add(targets[i.min(targets.len() - 1)] + first));
                         let rows = &rows[..targets.len()];
                         let target = &Target { rows, columns: COLUMNS.min(columns - first), scale: 1.0, add };
-                        multiply_tile(simd, Strip::<PITCH, 1>(strip), values, target);
+                        multiply_tile(simd, Strip::<PITCH, 1>(strip), panel, target);
                     }
                 }
             }
@@ -143,32 +181,29 @@ impl Kernel for GatherProduct<'_> {
     }
 }
 
-/// `out += leftᵀ · right` over rows: row `r` of `left` is `left[left_starts[r]..][..outputs]`, row `r` of `right` is put
-/// together from `taps` runs of `depth` values, the `t`-th of which starts at `right[right_starts[r * taps + t]]` and has
-/// [`COLUMNS`] values of anything behind it.
+/// `out = leftᵀ · right` over rows, or added to it: row `r` of `left` is `left[left_starts[r]..][..outputs]`.
 ///
-/// `out` is as [`OuterLayout`] has it. The left matrix is copied to strips of columns, the right one a panel at a time, as
-/// both are read many times and their rows lie far from each other.
+/// `out` is as [`OuterLayout`] has it. The left matrix is copied to strips of columns, the right one [`DEPTH`] columns at a
+/// time, as both are read many times and their rows lie far from each other.
 pub(super) struct GatherOuter<'a> {
     pub left: &'a [f32],
     pub left_starts: &'a [usize],
-    pub right: &'a [f32],
-    pub right_starts: &'a [usize],
+    pub right: Rows<'a>,
     pub layout: OuterLayout,
     pub out: &'a mut [f32],
+    pub destination: Destination,
 }
 
-/// An `outputs` x `taps * depth` matrix as panels of [`COLUMNS`] columns that do not reach over a tap, row after row.
+/// An `outputs` x `columns` matrix as panels of [`COLUMNS`] columns, each row after row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OuterLayout {
     pub outputs: usize,
-    pub taps: usize,
-    pub depth: usize,
+    pub columns: usize,
 }
 
 impl OuterLayout {
     pub fn len(self) -> usize {
-        self.taps * self.depth.div_ceil(COLUMNS) * self.panel_len()
+        self.columns.div_ceil(COLUMNS) * self.panel_len()
     }
 
     fn panel_len(self) -> usize {
@@ -177,35 +212,23 @@ impl OuterLayout {
 
     /// The values of a row that are in a panel.
     pub fn panel_row(self, values: &[f32], panel: usize, output: usize) -> &[f32] {
-        &values[panel * self.panel_len() + output * COLUMNS..][..COLUMNS]
-    }
-
-    /// Calls `run(column, values)` for all values of a row that lie beside each other.
-    pub fn for_each_run(self, values: &[f32], output: usize, mut run: impl FnMut(usize, &[f32])) {
-        let panels = self.depth.div_ceil(COLUMNS);
-        for (panel, values) in values.chunks_exact(self.panel_len().max(1)).enumerate() {
-            let (tap, column) = (panel / panels, panel % panels * COLUMNS);
-            let columns = COLUMNS.min(self.depth - column);
-            run(tap * self.depth + column, &values[output * COLUMNS..][..columns]);
-        }
+        let columns = COLUMNS.min(self.columns - panel * COLUMNS);
+        &values[panel * self.panel_len() + output * COLUMNS..][..columns]
     }
 }
 
 impl Kernel for GatherOuter<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { left, left_starts, right, right_starts, layout, out } = self;
-        let OuterLayout { outputs, taps, depth } = layout;
-        let rows = left_starts.len();
-        assert_eq!((right_starts.len(), out.len()), (taps * rows, layout.len()), "shapes of an outer product");
+        let Self { left, left_starts, right, layout, out, destination } = self;
+        let (outputs, rows) = (layout.outputs, left_starts.len());
+        right.check(rows);
+        assert_eq!((right.columns(), out.len()), (layout.columns, layout.len()), "shapes of an outer product");
         assert!(left_starts.iter().all(|start| start + outputs <= left.len()), "a row ends behind the left values");
-        let reach = depth.next_multiple_of(COLUMNS);
-        assert!(right_starts.iter().all(|start| start + reach <= right.len()), "a row ends behind the right values");
 
         let strips = outputs.div_ceil(STRIP);
-        let mut scratch = take_scratch(rows * (strips * STRIP + COLUMNS));
-        let (lefts, panel) = scratch.split_at_mut(rows * strips * STRIP);
-        let panel = &mut panel[..rows * COLUMNS];
+        let mut scratch = take_scratch(rows * (strips * STRIP + PITCH));
+        let (lefts, rights) = scratch.split_at_mut(rows * strips * STRIP);
         for (row, start) in left_starts.iter().enumerate() {
             let (whole, rest) = left[*start..start + outputs].as_chunks::<STRIP>();
             for (strip, values) in whole.iter().enumerate() {
@@ -215,19 +238,21 @@ impl Kernel for GatherOuter<'_> {
                 lefts[((strips - 1) * rows + row) * STRIP..][..rest.len()].copy_from_slice(rest);
             }
         }
-        let tiles = out.chunks_exact_mut(layout.panel_len().max(1));
-        let columns = (0..taps).flat_map(|tap| (0..depth).step_by(COLUMNS).map(move |column| (tap, column)));
-        for ((tap, column), out) in columns.zip(tiles) {
-            for (panel, starts) in panel.chunks_exact_mut(COLUMNS).zip(right_starts.chunks_exact(taps)) {
-                panel.copy_from_slice(&right[starts[tap] + column..][..COLUMNS]);
-            }
-            let strips = lefts.chunks_exact((rows * STRIP).max(1));
-            for (left, out) in strips.zip(out.chunks_mut(STRIP * COLUMNS)) {
-                let (first, count) = (out.as_mut_ptr(), out.len() / COLUMNS);
-                let rows: [*mut f32; STRIP] = std::array::from_fn(|i| first.wrapping_add(i * COLUMNS));
-                let target = &Target { rows: &rows[..count], columns: COLUMNS, scale: 1.0, add: true };
-                // SAFETY: the rows are those of `out`, each with all columns.
-                unsafe { multiply_tile(simd, Strip::<1, STRIP>(left), panel, target) };
+        let add = destination == Destination::Add;
+        let together = (layout.panel_len() * (DEPTH / COLUMNS)).max(1);
+        for (out, first) in out.chunks_mut(together).zip((0..).step_by(DEPTH)) {
+            right.gather(simd, &(first..(first + DEPTH).min(layout.columns)), rights);
+            for (out, column) in out.chunks_exact_mut(layout.panel_len()).zip((0..).step_by(COLUMNS)) {
+                let panel = Panel::<PITCH> { values: &rights[column..], rows };
+                let strips = lefts.chunks_exact((rows * STRIP).max(1));
+                for (left, out) in strips.zip(out.chunks_mut(STRIP * COLUMNS)) {
+                    let (first, count) = (out.as_mut_ptr(), out.len() / COLUMNS);
+                    let rows: [*mut f32; STRIP] = std::array::from_fn(|i| first.wrapping_add(i * COLUMNS));
+                    // Columns that are not there get any values.
+                    let target = &Target { rows: &rows[..count], columns: COLUMNS, scale: 1.0, add };
+                    // SAFETY: the rows are those of `out`, each with all columns.
+                    unsafe { multiply_tile(simd, Strip::<1, STRIP>(left), panel, target) };
+                }
             }
         }
         SCRATCH.set(scratch);
@@ -272,7 +297,8 @@ mod tests {
                 }
                 let (out_slice, panels) = (&mut out[..], panels.view());
                 let (values, starts, targets) = (&values[..], &starts[..], &targets[..]);
-                dispatch(GatherProduct { values, starts, taps, depth, panels, out: out_slice, targets, destination });
+                let rows = Rows { values, starts, taps, depth };
+                dispatch(GatherProduct { rows, panels, out: out_slice, targets, destination });
                 assert_eq!(out, expected, "{rows} rows, {taps} x {depth} deep, {columns} columns");
             }
         }
@@ -284,17 +310,19 @@ mod tests {
             let (left, right) = (numbers(rows * 2 + outputs), numbers(rows * 3 + depth + 60));
             let left_starts: Vec<usize> = (0..rows).map(|row| row * 2).collect();
             let right_starts: Vec<usize> = (0..rows * taps).map(|i| (i * 5) % (rows * 3 + 40)).collect();
-            let layout = OuterLayout { outputs, taps, depth };
+            let layout = OuterLayout { outputs, columns: taps * depth };
             let mut out = vec![2.0; layout.len()];
-            let (left, left_starts, right, right_starts) = (&left, &left_starts, &right, &right_starts);
-            dispatch(GatherOuter { left, left_starts, right, right_starts, layout, out: &mut out });
-            for output in 0..outputs {
-                let mut row = vec![0.0; taps * depth];
-                layout.for_each_run(&out, output, |at, values| row[at..at + values.len()].copy_from_slice(values));
-                for (i, value) in row.into_iter().enumerate() {
+            let gathered = Rows { values: &right, starts: &right_starts, taps, depth };
+            for (destination, times) in [(Destination::Overwrite, 1.0), (Destination::Add, 2.0)] {
+                let (left, left_starts, right) = (&left, &left_starts, gathered);
+                dispatch(GatherOuter { left, left_starts, right, layout, out: &mut out, destination });
+                for i in 0..outputs * taps * depth {
+                    let (output, i) = (i / (taps * depth), i % (taps * depth));
+                    let value = layout.panel_row(&out, i / COLUMNS, output)[i % COLUMNS];
                     let (tap, column) = (i / depth, i % depth);
-                    let term = |r: usize| left[left_starts[r] + output] * right[right_starts[r * taps + tap] + column];
-                    assert_eq!(value, 2.0 + (0..rows).map(term).sum::<f32>(), "{rows} rows, {layout:?}");
+                    let term =
+                        |r: usize| left[left_starts[r] + output] * right.values[right_starts[r * taps + tap] + column];
+                    assert_eq!(value, times * (0..rows).map(term).sum::<f32>(), "{rows} rows, {layout:?}");
                 }
             }
         }

@@ -10,7 +10,7 @@ use super::buffers::Buffer;
 use super::geometry::{Conv, Piece, Window, split};
 use super::maps::{Mask, Spread, Sums, finish};
 use super::passes::{Epilogue, Incoming, InputGradient, Source, Weighting};
-use super::product::{COLUMNS, Destination, GatherOuter, GatherProduct, OuterLayout, PanelView};
+use super::product::{COLUMNS, Destination, GatherOuter, GatherProduct, OuterLayout, PanelView, Rows};
 use crate::ops::blocks::for_each_chunk;
 use crate::ops::simd::{Kernel, Simd, WIDE, dispatch};
 
@@ -337,10 +337,12 @@ fn convolve<State: Send>(
         let places = products[..PLACES * count * outputs].par_chunks_exact_mut(count * outputs).enumerate();
         places.for_each(|(place, out)| {
             dispatch(GatherProduct {
-                values: &transformed,
-                starts: &tiles.starts(&group, place, channels),
-                taps: 1,
-                depth: channels,
+                rows: Rows {
+                    values: &transformed,
+                    starts: &tiles.starts(&group, place, channels),
+                    taps: 1,
+                    depth: channels,
+                },
                 panels: weights.place(place),
                 out,
                 targets: &targets,
@@ -512,12 +514,12 @@ pub(super) fn backward(
 
 fn weight_gradient(conv: Conv, source: Source, incoming: Incoming) -> Vec<f32> {
     let (tiles, Conv { inputs, outputs, .. }) = (Tiles::of(conv), conv);
-    let layout = OuterLayout { outputs, taps: 1, depth: inputs };
+    let layout = OuterLayout { outputs, columns: inputs };
     let groups = tiles.groups();
     let most = groups.first().map_or(0, |group| group.iter().map(|piece| tiles.count(piece)).sum::<usize>());
     let (mut values, mut gradients) = (Buffer::any(PLACES * most * inputs), Buffer::any(PLACES * most * outputs));
-    let mut total = Buffer::zeros(PLACES * layout.len());
-    for group in groups {
+    let mut total = Buffer::any(PLACES * layout.len());
+    for (i, group) in groups.into_iter().enumerate() {
         let count: usize = group.iter().map(|piece| tiles.count(piece)).sum();
         transform(tiles, inputs, &source, &group, true, &mut values[..PLACES * count * inputs]);
         transform(tiles, outputs, &incoming, &group, false, &mut gradients[..PLACES * count * outputs]);
@@ -526,10 +528,10 @@ fn weight_gradient(conv: Conv, source: Source, incoming: Incoming) -> Vec<f32> {
             dispatch(GatherOuter {
                 left: &gradients,
                 left_starts: &tiles.starts(&group, place, outputs),
-                right: &values,
-                right_starts: &tiles.starts(&group, place, inputs),
+                right: Rows { values: &values, starts: &tiles.starts(&group, place, inputs), taps: 1, depth: inputs },
                 layout,
                 out,
+                destination: if i == 0 { Destination::Overwrite } else { Destination::Add },
             });
         });
     }
