@@ -3,7 +3,7 @@
 
 use std::array::from_fn;
 
-use super::simd::{LANES, Simd};
+use super::simd::{LANES, Simd, prefetch};
 
 /// Rows of a strip. With two vectors each, 24 of the 32 registers of AVX-512; AVX2 takes half the rows and half the columns at
 /// a time, 12 of its 16.
@@ -21,7 +21,14 @@ pub(super) struct Target {
     pub scale: f32,
     /// Whether the result is added to what is there.
     pub add: bool,
+    /// What is read after this tile: a line for each [`AHEAD`] of depth comes into the cache. Any place will do.
+    pub ahead: *const f32,
 }
+
+/// Depth for each line that is read ahead.
+pub(super) const AHEAD: usize = 8;
+/// Values of a line of the cache.
+pub(super) const LINE: usize = 16;
 
 /// `target (+)= scale · strip · panel`: value `(row, k)` of the strip is at `k * STRIP + row`, value `(k, column)` of the panel
 /// at `k * PANEL + column`. Each sum is taken from the first `k` to the last.
@@ -30,6 +37,11 @@ pub(super) struct Target {
 /// The first `columns` values of every row of `target` can be written, and nothing else reaches them at the same time.
 #[inline(always)]
 pub(super) unsafe fn multiply_tile<S: Simd>(simd: S, strip: &[f32], panel: &[f32], target: &Target) {
+    for row in target.rows {
+        prefetch(row);
+        prefetch(row.wrapping_add(PANEL / 2));
+        prefetch(row.wrapping_add(PANEL - 1));
+    }
     let depth = panel.len() / PANEL;
     assert!(strip.len() == depth * STRIP && panel.len() == depth * PANEL, "a strip as deep as the panel");
     if target.columns >= PANEL {
@@ -40,7 +52,7 @@ pub(super) unsafe fn multiply_tile<S: Simd>(simd: S, strip: &[f32], panel: &[f32
     let mut values = [[0.0; PANEL]; STRIP];
     let rows = from_fn(|row| values[row].as_mut_ptr());
     // SAFETY: as above.
-    unsafe { whole_tile(simd, strip, panel, &Target { rows, columns: PANEL, scale: target.scale, add: false }) };
+    unsafe { whole_tile(simd, strip, panel, &Target { rows, columns: PANEL, add: false, ..*target }) };
     for (to, from) in target.rows.iter().zip(&values) {
         // SAFETY: the caller's rows have that many columns.
         let to = unsafe { std::slice::from_raw_parts_mut(*to, target.columns) };
@@ -78,14 +90,18 @@ unsafe fn part_of_tile<S: Simd, const M: usize, const P: usize>(
     column: usize,
 ) {
     let mut sums = [[simd.wide_splat(0.0); P]; M];
-    for k in 0..panel.len() / PANEL {
-        // SAFETY: strip and panel have a row for each `k`, and the part lies within the tile.
-        unsafe {
-            let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel, k * PANEL + column + p * 2 * LANES));
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let factor = simd.wide_broadcast(strip, k * STRIP + row + i);
-                for (sum, value) in sums.iter_mut().zip(values) {
-                    *sum = simd.wide_multiply_add(factor, value, *sum);
+    let depth = panel.len() / PANEL;
+    for first in (0..depth).step_by(AHEAD) {
+        prefetch(target.ahead.wrapping_add(first / AHEAD * LINE));
+        for k in first..(first + AHEAD).min(depth) {
+            // SAFETY: strip and panel have a row for each `k`, and the part lies within the tile.
+            unsafe {
+                let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel, k * PANEL + column + p * 2 * LANES));
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let factor = simd.wide_broadcast(strip, k * STRIP + row + i);
+                    for (sum, value) in sums.iter_mut().zip(values) {
+                        *sum = simd.wide_multiply_add(factor, value, *sum);
+                    }
                 }
             }
         }
@@ -121,7 +137,7 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
             let rows = from_fn(|row| self.out[row].as_mut_ptr());
-            let target = Target { rows, columns: self.columns, scale: 0.5, add: self.add };
+            let target = Target { rows, columns: self.columns, scale: 0.5, add: self.add, ahead: std::ptr::null() };
             // SAFETY: rows have 40 values, more than a panel has columns.
             unsafe { multiply_tile(simd, self.strip, self.panel, &target) };
         }

@@ -469,6 +469,18 @@ pub(super) fn sum_of_pairs(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) ->
     lanes.into_iter().chain(a_rest.iter().zip(b_rest).map(|(a, b)| f(*a, *b))).sum()
 }
 
+/// Asks for the values at `from` to be in the cache soon; any place will do, as nothing is read.
+#[inline(always)]
+pub(super) fn prefetch(from: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which every x86-64 processor has; it never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = from;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

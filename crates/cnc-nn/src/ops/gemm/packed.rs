@@ -10,13 +10,15 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{Destination, Matrix, MatrixMut};
-use crate::ops::microkernel::{PANEL, STRIP, Target, multiply_tile};
+use crate::ops::microkernel::{AHEAD, LINE, PANEL, STRIP, Target, multiply_tile};
 use crate::ops::simd::{Kernel, Simd, dispatch};
 
 /// Depth of a block at most.
 const DEPTH: usize = 384;
 /// Rows whose strips are packed at a time.
 const ROWS: usize = 22 * STRIP;
+/// Panels that stay in the second-level cache while all strips of a tile are multiplied with them.
+const GROUP: usize = 8;
 /// Strips or panels that are packed side by side, so that a row is read in long runs.
 const TOGETHER: usize = 4;
 
@@ -143,18 +145,25 @@ impl Kernel for Block<'_> {
     fn run<S: Simd>(mut self, simd: S) {
         let Self { strips, panels, depth, scale, add, .. } = self;
         let mut nowhere = [0.0; PANEL];
-        for (column, panel) in (0..self.out.columns).step_by(PANEL).zip(panels.chunks_exact(depth * PANEL)) {
-            let columns = PANEL.min(self.out.columns - column);
+        let groups = (0..self.out.columns).step_by(GROUP * PANEL).zip(panels.chunks(GROUP * PANEL * depth));
+        for (first, group) in groups {
+            // While this group is multiplied, the next one comes from memory.
+            let mut ahead = group.as_ptr_range().end;
             for (row, strip) in (0..self.out.rows).step_by(STRIP).zip(strips.chunks_exact(depth * STRIP)) {
-                let rows = std::array::from_fn(|i| {
-                    if row + i < self.out.rows {
-                        self.out.row(row + i)[column..].as_mut_ptr()
-                    } else {
-                        nowhere.as_mut_ptr()
-                    }
-                });
-                // SAFETY: each row has `columns` values from there on, which nothing else reaches.
-                unsafe { multiply_tile(simd, strip, panel, &Target { rows, columns, scale, add }) };
+                let columns = (first..self.out.columns).step_by(PANEL);
+                for (column, panel) in columns.zip(group.chunks_exact(depth * PANEL)) {
+                    let columns = PANEL.min(self.out.columns - column);
+                    let rows = std::array::from_fn(|i| {
+                        if row + i < self.out.rows {
+                            self.out.row(row + i)[column..].as_mut_ptr()
+                        } else {
+                            nowhere.as_mut_ptr()
+                        }
+                    });
+                    // SAFETY: each row has `columns` values from there on, which nothing else reaches.
+                    unsafe { multiply_tile(simd, strip, panel, &Target { rows, columns, scale, add, ahead }) };
+                    ahead = ahead.wrapping_add(depth / AHEAD * LINE);
+                }
             }
         }
     }
@@ -223,21 +232,31 @@ fn copy_groups<const WIDTH: usize>(lines: Matrix<'_>, out: &mut [MaybeUninit<f32
 fn transpose_group<const WIDTH: usize>(lines: Matrix<'_>, out: &mut [MaybeUninit<f32>]) {
     const SIDE: usize = 4;
     let depth = lines.columns;
-    for k in (0..depth / SIDE * SIDE).step_by(SIDE) {
+    let whole = depth / LINE * LINE;
+    for start in (0..whole).step_by(LINE) {
         for first in (0..WIDTH).step_by(SIDE) {
-            let square: [&[f32; SIDE]; SIDE] = std::array::from_fn(|i| {
-                let start = (first + i) * lines.row_stride + k;
-                lines.data[start..].first_chunk().expect("values of a line")
+            let some: [&[[f32; SIDE]]; SIDE] = std::array::from_fn(|i| {
+                let from = (first + i) * lines.row_stride + start;
+                lines.data[from..from + LINE].as_chunks().0
             });
-            for column in 0..SIDE {
-                let values: [f32; SIDE] = std::array::from_fn(|i| square[i][column]);
-                out[(k + column) * WIDTH + first..][..SIDE].write_copy_of_slice(&values);
+            for quarter in 0..LINE / SIDE {
+                let square: [[f32; SIDE]; SIDE] = std::array::from_fn(|i| some[i][quarter]);
+                for (k, values) in transpose(square).iter().enumerate() {
+                    let to = (start + quarter * SIDE + k) * WIDTH + first;
+                    out[to..to + SIDE].write_copy_of_slice(values);
+                }
             }
         }
     }
-    for k in depth / SIDE * SIDE..depth {
+    for k in whole..depth {
         for i in 0..WIDTH {
             out[k * WIDTH + i].write(lines.data[i * lines.row_stride + k]);
         }
     }
+}
+
+/// A square with rows and columns changed over.
+#[inline(always)]
+fn transpose<const SIDE: usize>(square: [[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
+    std::array::from_fn(|row| std::array::from_fn(|column| square[column][row]))
 }
