@@ -1,78 +1,78 @@
-//! The product that all others are made of: a strip of rows by a panel of columns, both packed so that what is multiplied
-//! together lies side by side. The tile of sums stays in registers.
+//! The product that all others are made of: a strip of rows by a panel of columns, both copied to where what is multiplied
+//! together lies near. The tile of sums stays in registers.
 
 use std::array::from_fn;
 
-use super::simd::{LANES, Simd, prefetch};
+use super::simd::{Simd, WIDE};
 
 /// Rows of a strip. With two vectors each, 24 of the 32 registers of AVX-512; AVX2 takes half the rows and half the columns at
 /// a time, 12 of its 16.
 pub(super) const STRIP: usize = 12;
 /// Columns of a panel.
-pub(super) const PANEL: usize = 4 * LANES;
+pub(super) const PANEL: usize = 2 * WIDE;
+/// Rows that are computed together at least: two vectors each are enough sums to keep the units busy.
+const FEWEST: usize = 4;
+
+/// Depth for each line that is read ahead.
+pub(super) const AHEAD: usize = 8;
+/// Values that come into the cache together.
+pub(super) const LINE: usize = 16;
+
+/// A strip of up to [`STRIP`] rows: value `(row, k)` is at `row * ROW + k * STEP`. What lies behind the last row, to a
+/// multiple of four rows, is read too.
+#[derive(Clone, Copy)]
+pub(super) struct Strip<'a, const ROW: usize, const STEP: usize>(pub &'a [f32]);
 
 /// Where the tile of a strip and a panel goes.
-pub(super) struct Target {
-    /// The first value of each row. A row that is not wanted may be the same as another, if what it holds does not matter.
-    pub rows: [*mut f32; STRIP],
+pub(super) struct Target<'a> {
+    /// The first value of each row.
+    pub rows: &'a [*mut f32],
     /// Columns that are there; the others are computed, but not written.
     pub columns: usize,
     /// What the sums are multiplied with.
     pub scale: f32,
     /// Whether the result is added to what is there.
     pub add: bool,
-    /// What is read after this tile: a line for each [`AHEAD`] of depth comes into the cache. Any place will do.
+    /// What is brought near meanwhile, a [`LINE`] for each [`AHEAD`] of depth: any address will do.
     pub ahead: *const f32,
 }
 
-/// Depth for each line that is read ahead.
-pub(super) const AHEAD: usize = 8;
-/// Values of a line of the cache.
-pub(super) const LINE: usize = 16;
-
-/// `target (+)= scale · strip · panel`: value `(row, k)` of the strip is at `k * STRIP + row`, value `(k, column)` of the panel
-/// at `k * PANEL + column`. Each sum is taken from the first `k` to the last.
+/// `target (+)= scale · strip · panel`: value `(k, column)` of the panel is at `k * PANEL + column`. Each sum is taken from the
+/// first `k` to the last.
 ///
 /// # Safety
 /// The first `columns` values of every row of `target` can be written, and nothing else reaches them at the same time.
 #[inline(always)]
-pub(super) unsafe fn multiply_tile<S: Simd>(simd: S, strip: &[f32], panel: &[f32], target: &Target) {
-    for row in target.rows {
-        prefetch(row);
-        prefetch(row.wrapping_add(PANEL / 2));
-        prefetch(row.wrapping_add(PANEL - 1));
-    }
-    let depth = panel.len() / PANEL;
-    assert!(strip.len() == depth * STRIP && panel.len() == depth * PANEL, "a strip as deep as the panel");
-    if target.columns >= PANEL {
-        // SAFETY: strip and panel are equally deep, and rows have all columns.
-        unsafe { whole_tile(simd, strip, panel, target) };
+pub(super) unsafe fn multiply_tile<S: Simd, const ROW: usize, const STEP: usize>(
+    simd: S,
+    strip: Strip<ROW, STEP>,
+    panel: &[f32],
+    target: &Target,
+) {
+    let (depth, rows) = (panel.len() / PANEL, target.rows.len());
+    if rows == 0 || depth == 0 {
         return;
     }
-    let mut values = [[0.0; PANEL]; STRIP];
-    let rows = from_fn(|row| values[row].as_mut_ptr());
-    // SAFETY: as above.
-    unsafe { whole_tile(simd, strip, panel, &Target { rows, columns: PANEL, add: false, ..*target }) };
-    for (to, from) in target.rows.iter().zip(&values) {
-        // SAFETY: the caller's rows have that many columns.
-        let to = unsafe { std::slice::from_raw_parts_mut(*to, target.columns) };
-        for (to, value) in to.iter_mut().zip(from) {
-            *to = if target.add { *to + value } else { *value };
-        }
-    }
-}
-
-/// [`multiply_tile`] with all columns, of a strip as deep as the panel.
-#[inline(always)]
-unsafe fn whole_tile<S: Simd>(simd: S, strip: &[f32], panel: &[f32], target: &Target) {
-    // SAFETY: the parts are all of the tile, and the caller's slices reach as far as they must.
+    let last = (rows.next_multiple_of(FEWEST) - 1) * ROW + (depth - 1) * STEP;
+    assert!(rows <= STRIP && last < strip.0.len(), "a strip as deep as the panel");
+    let groups = rows.div_ceil(FEWEST);
+    // SAFETY: the strip reaches as far as the panel is deep, for all rows of all groups.
     unsafe {
-        if S::TALL {
-            part_of_tile::<S, STRIP, 2>(simd, strip, panel, target, 0, 0);
-        } else {
-            for row in [0, STRIP / 2] {
+        match groups {
+            3 if S::TALL => part_of_tile::<S, ROW, STEP, STRIP, 2>(simd, strip, panel, target, 0, 0),
+            2 if S::TALL => part_of_tile::<S, ROW, STEP, { 2 * FEWEST }, 2>(simd, strip, panel, target, 0, 0),
+            1 if S::TALL => part_of_tile::<S, ROW, STEP, FEWEST, 2>(simd, strip, panel, target, 0, 0),
+            _ => {
                 for column in [0, PANEL / 2] {
-                    part_of_tile::<S, { STRIP / 2 }, 1>(simd, strip, panel, target, row, column);
+                    if groups == 3 {
+                        for row in [0, STRIP / 2] {
+                            part_of_tile::<S, ROW, STEP, { STRIP / 2 }, 1>(simd, strip, panel, target, row, column);
+                        }
+                    } else {
+                        for row in (0..rows).step_by(FEWEST) {
+                            part_of_tile::<S, ROW, STEP, FEWEST, 1>(simd, strip, panel, target, row, column);
+                        }
+                    }
                 }
             }
         }
@@ -81,24 +81,28 @@ unsafe fn whole_tile<S: Simd>(simd: S, strip: &[f32], panel: &[f32], target: &Ta
 
 /// `M` rows from `row` on by `P` wide vectors from `column` on.
 #[inline(always)]
-unsafe fn part_of_tile<S: Simd, const M: usize, const P: usize>(
+unsafe fn part_of_tile<S: Simd, const ROW: usize, const STEP: usize, const M: usize, const P: usize>(
     simd: S,
-    strip: &[f32],
+    strip: Strip<ROW, STEP>,
     panel: &[f32],
     target: &Target,
     row: usize,
     column: usize,
 ) {
+    // The sums take longer than it takes to bring what they are added to near.
+    for to in target.rows.iter().skip(row).take(M) {
+        (0..P).for_each(|p| simd.prefetch(to.wrapping_add(column + p * WIDE)));
+    }
     let mut sums = [[simd.wide_splat(0.0); P]; M];
     let depth = panel.len() / PANEL;
     for first in (0..depth).step_by(AHEAD) {
-        prefetch(target.ahead.wrapping_add(first / AHEAD * LINE));
+        simd.prefetch(target.ahead.wrapping_add(first / AHEAD * LINE));
         for k in first..(first + AHEAD).min(depth) {
-            // SAFETY: strip and panel have a row for each `k`, and the part lies within the tile.
+            // SAFETY: strip and panel have values for each `k`, and the part lies within the tile.
             unsafe {
-                let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel, k * PANEL + column + p * 2 * LANES));
+                let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel, k * PANEL + column + p * WIDE));
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let factor = simd.wide_broadcast(strip, k * STRIP + row + i);
+                    let factor = simd.wide_broadcast(strip.0, k * STEP + (row + i) * ROW);
                     for (sum, value) in sums.iter_mut().zip(values) {
                         *sum = simd.wide_multiply_add(factor, value, *sum);
                     }
@@ -107,14 +111,28 @@ unsafe fn part_of_tile<S: Simd, const M: usize, const P: usize>(
         }
     }
     let (scale, zero) = (simd.wide_splat(target.scale), simd.wide_splat(0.0));
-    for (to, sums) in target.rows[row..row + M].iter().zip(sums) {
-        // SAFETY: rows have all columns.
-        let to = unsafe { std::slice::from_raw_parts_mut(to.add(column), P * 2 * LANES) };
+    for (i, sums) in sums.into_iter().enumerate() {
+        let Some(to) = target.rows.get(row + i) else { break };
         for (p, sum) in sums.into_iter().enumerate() {
-            // SAFETY: just made as long as `P` vectors.
+            let first = column + p * WIDE;
+            let count = WIDE.min(target.columns.saturating_sub(first));
+            // SAFETY: the caller's rows have all columns that are there.
+            let to = unsafe { std::slice::from_raw_parts_mut(to.add(first.min(target.columns)), count) };
+            let value = |old| simd.wide_multiply_add(sum, scale, old);
+            // SAFETY: slices and arrays of as many values as the vector has.
             unsafe {
-                let old = if target.add { simd.wide_load(to, p * 2 * LANES) } else { zero };
-                simd.wide_store(simd.wide_multiply_add(sum, scale, old), to, p * 2 * LANES);
+                if count == WIDE {
+                    let old = if target.add { simd.wide_load(to, 0) } else { zero };
+                    simd.wide_store(value(old), to, 0);
+                } else {
+                    let mut values = [0.0; WIDE];
+                    if target.add {
+                        values[..count].copy_from_slice(to);
+                    }
+                    let value = value(simd.wide_load(&values, 0));
+                    simd.wide_store(value, &mut values, 0);
+                    to.copy_from_slice(&values[..count]);
+                }
             }
         }
     }
@@ -128,6 +146,7 @@ mod tests {
     struct Tile<'a> {
         strip: &'a [f32],
         panel: &'a [f32],
+        rows: usize,
         columns: usize,
         add: bool,
         out: &'a mut [[f32; 40]; STRIP],
@@ -136,30 +155,38 @@ mod tests {
     impl Kernel for Tile<'_> {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
-            let rows = from_fn(|row| self.out[row].as_mut_ptr());
-            let target = Target { rows, columns: self.columns, scale: 0.5, add: self.add, ahead: std::ptr::null() };
+            let rows: [*mut f32; STRIP] = from_fn(|row| self.out[row].as_mut_ptr());
+            let target = Target {
+                rows: &rows[..self.rows],
+                columns: self.columns,
+                scale: 0.5,
+                add: self.add,
+                ahead: std::ptr::null(),
+            };
             // SAFETY: rows have 40 values, more than a panel has columns.
-            unsafe { multiply_tile(simd, self.strip, self.panel, &target) };
+            unsafe { multiply_tile(simd, Strip::<1, STRIP>(self.strip), self.panel, &target) };
         }
     }
 
     #[test]
-    fn a_tile_is_the_scaled_product_of_whole_numbers_and_nothing_behind_its_columns_changes() {
+    fn a_tile_is_the_scaled_product_of_whole_numbers_and_nothing_behind_its_rows_and_columns_changes() {
         let number = |i: usize| ((i * 7 + i / 5) % 13) as f32 - 6.0;
-        for (depth, columns, add) in [(0, 32, false), (1, 32, true), (9, 32, false), (9, 31, true), (40, 1, false)] {
+        for (rows, depth, columns, add) in
+            [(12, 1, 32, true), (5, 9, 32, false), (12, 9, 31, true), (3, 40, 1, false), (12, 40, 17, false)]
+        {
             let strip: Vec<f32> = (0..depth * STRIP).map(number).collect();
             let panel: Vec<f32> = (3..depth * PANEL + 3).map(number).collect();
             let mut outs = [[[3.0; 40]; STRIP]; 2];
             let [portable, best] = &mut outs;
-            Tile { strip: &strip, panel: &panel, columns, add, out: portable }.run(Portable);
-            dispatch(Tile { strip: &strip, panel: &panel, columns, add, out: best });
+            Tile { strip: &strip, panel: &panel, rows, columns, add, out: portable }.run(Portable);
+            dispatch(Tile { strip: &strip, panel: &panel, rows, columns, add, out: best });
             for out in outs {
                 for (row, values) in out.iter().enumerate() {
                     for (column, value) in values.iter().enumerate() {
                         let sum: f32 =
                             (0..depth).map(|k| strip[k * STRIP + row] * panel[k * PANEL + column % PANEL]).sum();
                         let old = if add { 3.0 } else { 0.0 };
-                        let expected = if column < columns { old + 0.5 * sum } else { 3.0 };
+                        let expected = if row < rows && column < columns { old + 0.5 * sum } else { 3.0 };
                         assert_eq!(*value, expected, "{depth} deep, row {row}, column {column} of {columns}");
                     }
                 }

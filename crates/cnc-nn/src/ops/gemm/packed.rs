@@ -10,8 +10,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{Destination, Matrix, MatrixMut};
-use crate::ops::microkernel::{AHEAD, LINE, PANEL, STRIP, Target, multiply_tile};
-use crate::ops::simd::{Kernel, Simd, dispatch};
+use crate::ops::microkernel::{AHEAD, LINE, PANEL, STRIP, Strip, Target, multiply_tile};
+use crate::ops::simd::{Kernel, Simd, dispatch, transpose};
 
 /// Depth of a block at most.
 const DEPTH: usize = 384;
@@ -144,24 +144,23 @@ impl Kernel for Block<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let Self { strips, panels, depth, scale, add, .. } = self;
-        let mut nowhere = [0.0; PANEL];
         let groups = (0..self.out.columns).step_by(GROUP * PANEL).zip(panels.chunks(GROUP * PANEL * depth));
         for (first, group) in groups {
-            // While this group is multiplied, the next one comes from memory.
+            // While this group is multiplied, the next one is brought near.
             let mut ahead = group.as_ptr_range().end;
             for (row, strip) in (0..self.out.rows).step_by(STRIP).zip(strips.chunks_exact(depth * STRIP)) {
+                let mut starts = [std::ptr::null_mut(); STRIP];
+                let count = STRIP.min(self.out.rows - row);
+                for (i, start) in starts[..count].iter_mut().enumerate() {
+                    *start = self.out.row(row + i).as_mut_ptr();
+                }
                 let columns = (first..self.out.columns).step_by(PANEL);
                 for (column, panel) in columns.zip(group.chunks_exact(depth * PANEL)) {
+                    let rows = starts.map(|start| start.wrapping_add(column));
                     let columns = PANEL.min(self.out.columns - column);
-                    let rows = std::array::from_fn(|i| {
-                        if row + i < self.out.rows {
-                            self.out.row(row + i)[column..].as_mut_ptr()
-                        } else {
-                            nowhere.as_mut_ptr()
-                        }
-                    });
+                    let target = Target { rows: &rows[..count], columns, scale, add, ahead };
                     // SAFETY: each row has `columns` values from there on, which nothing else reaches.
-                    unsafe { multiply_tile(simd, strip, panel, &Target { rows, columns, scale, add, ahead }) };
+                    unsafe { multiply_tile(simd, Strip::<1, STRIP>(strip), panel, &target) };
                     ahead = ahead.wrapping_add(depth / AHEAD * LINE);
                 }
             }
@@ -253,10 +252,4 @@ fn transpose_group<const WIDTH: usize>(lines: Matrix<'_>, out: &mut [MaybeUninit
             out[k * WIDTH + i].write(lines.data[i * lines.row_stride + k]);
         }
     }
-}
-
-/// A square with rows and columns changed over.
-#[inline(always)]
-fn transpose<const SIDE: usize>(square: [[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
-    std::array::from_fn(|row| std::array::from_fn(|column| square[column][row]))
 }

@@ -273,7 +273,6 @@ fn own_starts(conv: Conv, pieces: &[Piece]) -> Vec<usize> {
 struct Scratch {
     seen: Vec<f32>,
     seeing: Vec<f32>,
-    outer: Vec<f32>,
 }
 
 /// The weight of a convolution, and whether its gradient is wanted.
@@ -324,7 +323,6 @@ pub(super) fn backward(
                     right_starts: &seen_starts(conv, &pieces, direct),
                     layout,
                     out: &mut partial,
-                    scratch: &mut scratch.outer,
                 });
             }
             let Some(dx) = rest.take() else { continue };

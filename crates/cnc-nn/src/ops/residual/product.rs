@@ -1,18 +1,33 @@
 //! The two matrix products that a convolution is made of, on rows that lie anywhere in memory: so no copy of the image is
-//! unfolded. Both keep a tile of [`ROWS`] x [`COLUMNS`] results in registers.
+//! unfolded. Both copy as much of their factors as the caches hold to where the micro-kernel wants it.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::ops::blocks::for_each_chunk;
-use crate::ops::simd::{Kernel, LANES, Simd};
+use crate::ops::microkernel::{PANEL, STRIP, Strip, Target, multiply_tile};
+use crate::ops::simd::{Kernel, Simd};
 
-/// Rows of a tile: with two vectors each, twelve of the sixteen registers of AVX2. AVX-512, with one vector each, takes two
-/// tiles at a time.
-const ROWS: usize = 6;
-/// Columns of a tile.
-pub(super) const COLUMNS: usize = 2 * LANES;
-/// Values of a row that are multiplied at a time: a panel of this depth stays in the first-level cache.
+/// Columns of a panel.
+pub(super) const COLUMNS: usize = PANEL;
+/// Values of a row that are multiplied at a time, at most: a panel and a strip of this depth stay in the first-level cache.
 const DEPTH: usize = 256;
+/// Values from one row of a strip to the next: so many more that the rows do not fall into the same few sets of the cache.
+const PITCH: usize = DEPTH + 16;
+
+thread_local! {
+    /// What a thread copies factors to; any values.
+    static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// The thread's scratch, to be put back, with room for `len` values.
+fn take_scratch(len: usize) -> Vec<f32> {
+    let mut scratch = SCRATCH.take();
+    if scratch.len() < len {
+        scratch.resize(len, 0.0);
+    }
+    scratch
+}
 
 /// What becomes of the values that are there already.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,99 +93,59 @@ impl GatherProduct<'_> {
         assert!(starts.iter().all(|start| start + depth <= values.len()), "a row ends behind the values");
         assert!(targets.iter().all(|target| target + panels.columns <= out.len()), "a row ends behind the result");
     }
+
+    /// Copies these columns of the left matrix to rows [`PITCH`] values from each other.
+    #[inline(always)]
+    fn gather(&self, columns: &Range<usize>, out: &mut [f32]) {
+        let Self { values, starts, taps, depth, .. } = self;
+        for (starts, row) in starts.chunks_exact(*taps).zip(out.chunks_exact_mut(PITCH)) {
+            let mut column = columns.start;
+            while column < columns.end {
+                let (tap, within) = (column / *depth, column % *depth);
+                let count = (*depth - within).min(columns.end - column);
+                let from = &values[starts[tap] + within..][..count];
+                row[column - columns.start..][..count].copy_from_slice(from);
+                column += count;
+            }
+        }
+    }
 }
 
 impl Kernel for GatherProduct<'_> {
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
+    fn run<S: Simd>(self, simd: S) {
         self.check();
-        let (taps, depth, columns) = (self.taps, self.depth, self.panels.columns);
-        let mut first = true;
-        // Several short runs together, or parts of a long one: about as deep as the panel that stays in the cache.
-        let together = (DEPTH / depth.max(1)).max(1);
-        for tap in (0..taps).step_by(together) {
-            for at in (0..depth).step_by(DEPTH) {
-                let taps = tap..(tap + together).min(taps);
-                let add = !first || self.destination == Destination::Add;
-                let run = &Run { taps, at, len: DEPTH.min(depth - at), add };
-                first = false;
-                let (panels, mut panel) = (columns.div_ceil(COLUMNS), 0);
-                while S::TALL && panel + 2 <= panels {
-                    let mut row = 0;
-                    while row + 2 * ROWS <= self.targets.len() {
-                        self.tile::<S, { 2 * ROWS }, 2>(simd, run, panel, row);
-                        row += 2 * ROWS;
-                    }
-                    self.column_of_tiles(simd, run, panel, row);
-                    self.column_of_tiles(simd, run, panel + 1, row);
-                    panel += 2;
-                }
-                for panel in panel..panels {
-                    self.column_of_tiles(simd, run, panel, 0);
-                }
-            }
-        }
-    }
-}
-
-/// A part of the rows of the left matrix.
-struct Run {
-    taps: Range<usize>,
-    at: usize,
-    len: usize,
-    add: bool,
-}
-
-impl GatherProduct<'_> {
-    /// All rows from `row` on, in tiles one panel wide.
-    #[inline(always)]
-    fn column_of_tiles<S: Simd>(&mut self, simd: S, run: &Run, panel: usize, mut row: usize) {
-        while S::TALL && row + 2 * ROWS <= self.targets.len() {
-            self.tile::<S, { 2 * ROWS }, 1>(simd, run, panel, row);
-            row += 2 * ROWS;
-        }
-        while row + ROWS <= self.targets.len() {
-            self.tile::<S, ROWS, 1>(simd, run, panel, row);
-            row += ROWS;
-        }
-        match self.targets.len() - row {
-            1 => self.tile::<S, 1, 1>(simd, run, panel, row),
-            2 => self.tile::<S, 2, 1>(simd, run, panel, row),
-            3 => self.tile::<S, 3, 1>(simd, run, panel, row),
-            4 => self.tile::<S, 4, 1>(simd, run, panel, row),
-            5 => self.tile::<S, 5, 1>(simd, run, panel, row),
-            _ => {}
-        }
-    }
-
-    /// `M` rows by `P` panels.
-    #[inline(always)]
-    fn tile<S: Simd, const M: usize, const P: usize>(&mut self, simd: S, run: &Run, panel: usize, row: usize) {
-        let Self { values, starts, taps, depth, panels, out, targets, .. } = self;
-        let mut sums = [[simd.wide_splat(0.0); M]; P];
-        for tap in run.taps.clone() {
-            let from: [usize; M] = std::array::from_fn(|i| starts[(row + i) * *taps + tap] + run.at);
-            let weights: [&[f32]; P] = std::array::from_fn(|p| {
-                let start = (panel + p) * panels.stride + (tap * *depth + run.at) * COLUMNS;
-                &panels.values[start..start + run.len * COLUMNS]
-            });
-            for k in 0..run.len {
-                // SAFETY: `check` has compared all starts with the values, `weights` have `len` rows.
-                unsafe {
-                    let weights = weights.map(|weights| simd.wide_load(weights, k * COLUMNS));
-                    for (i, from) in from.into_iter().enumerate() {
-                        let value = simd.wide_broadcast(values, from + k);
-                        for (sums, weights) in sums.iter_mut().zip(weights) {
-                            sums[i] = simd.wide_multiply_add(value, weights, sums[i]);
-                        }
+        let mut scratch = take_scratch(self.targets.len().next_multiple_of(STRIP) * PITCH);
+        let (deep, columns) = (self.taps * self.depth, self.panels.columns);
+        let parts = deep.div_ceil(DEPTH);
+        for part in 0..parts {
+            let depth = part * deep / parts..(part + 1) * deep / parts;
+            self.gather(&depth, &mut scratch);
+            let add = part > 0 || self.destination == Destination::Add;
+            for panel in 0..columns.div_ceil(COLUMNS) {
+                let first = panel * COLUMNS;
+                let start = panel * self.panels.stride + depth.start * COLUMNS;
+                let values = &self.panels.values[start..start + depth.len() * COLUMNS];
+                for (strip, targets) in scratch.chunks_exact(STRIP * PITCH).zip(self.targets.chunks(STRIP)) {
+                    let out = self.out.as_mut_ptr();
+                    // SAFETY: `check` has compared the ends of all rows with the result, which is ours alone.
+                    unsafe {
+                        let rows: [*mut f32; STRIP] =
+                            std::array::from_fn(|i| out.add(targets[i.min(targets.len() - 1)] + first));
+                        let rows = &rows[..targets.len()];
+                        let target = &Target {
+                            rows,
+                            columns: COLUMNS.min(columns - first),
+                            scale: 1.0,
+                            add,
+                            ahead: std::ptr::null(),
+                        };
+                        multiply_tile(simd, Strip::<PITCH, 1>(strip), values, target);
                     }
                 }
             }
         }
-        for (panel, sums) in (panel..).zip(sums) {
-            let to = std::array::from_fn(|i| targets[row + i] + panel * COLUMNS);
-            put(simd, sums, out, to, panels.columns - panel * COLUMNS, run.add);
-        }
+        SCRATCH.set(scratch);
     }
 }
 
@@ -178,8 +153,8 @@ impl GatherProduct<'_> {
 /// together from `taps` runs of `depth` values, the `t`-th of which starts at `right[right_starts[r * taps + t]]` and has
 /// [`COLUMNS`] values of anything behind it.
 ///
-/// `out` is as [`OuterLayout`] has it. The left matrix is copied to strips of [`ROWS`] columns, the right one a panel at a
-/// time, as both are read many times and their rows lie far from each other.
+/// `out` is as [`OuterLayout`] has it. The left matrix is copied to strips of columns, the right one a panel at a time, as
+/// both are read many times and their rows lie far from each other.
 pub(super) struct GatherOuter<'a> {
     pub left: &'a [f32],
     pub left_starts: &'a [usize],
@@ -187,12 +162,9 @@ pub(super) struct GatherOuter<'a> {
     pub right_starts: &'a [usize],
     pub layout: OuterLayout,
     pub out: &'a mut [f32],
-    /// Any values; kept by the caller so that it is not made each time.
-    pub scratch: &'a mut Vec<f32>,
 }
 
-/// An `outputs` x `taps * depth` matrix as panels of [`COLUMNS`] columns that do not reach over a tap, row after row, with
-/// rows of zeros to a multiple of [`ROWS`].
+/// An `outputs` x `taps * depth` matrix as panels of [`COLUMNS`] columns that do not reach over a tap, row after row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OuterLayout {
     pub outputs: usize,
@@ -206,7 +178,7 @@ impl OuterLayout {
     }
 
     fn panel_len(self) -> usize {
-        self.outputs.next_multiple_of(ROWS) * COLUMNS
+        self.outputs * COLUMNS
     }
 
     /// The values of a row that are in a panel.
@@ -228,7 +200,7 @@ impl OuterLayout {
 impl Kernel for GatherOuter<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { left, left_starts, right, right_starts, layout, out, scratch } = self;
+        let Self { left, left_starts, right, right_starts, layout, out } = self;
         let OuterLayout { outputs, taps, depth } = layout;
         let rows = left_starts.len();
         assert_eq!((right_starts.len(), out.len()), (taps * rows, layout.len()), "shapes of an outer product");
@@ -236,18 +208,17 @@ impl Kernel for GatherOuter<'_> {
         let reach = depth.next_multiple_of(COLUMNS);
         assert!(right_starts.iter().all(|start| start + reach <= right.len()), "a row ends behind the right values");
 
-        let strips = outputs.div_ceil(ROWS);
-        scratch.resize(scratch.len().max(rows * (strips * ROWS + COLUMNS)), 0.0);
-        let (lefts, panel) = scratch.split_at_mut(rows * strips * ROWS);
+        let strips = outputs.div_ceil(STRIP);
+        let mut scratch = take_scratch(rows * (strips * STRIP + COLUMNS));
+        let (lefts, panel) = scratch.split_at_mut(rows * strips * STRIP);
+        let panel = &mut panel[..rows * COLUMNS];
         for (row, start) in left_starts.iter().enumerate() {
-            let (whole, rest) = left[*start..start + outputs].as_chunks::<ROWS>();
+            let (whole, rest) = left[*start..start + outputs].as_chunks::<STRIP>();
             for (strip, values) in whole.iter().enumerate() {
-                lefts[(strip * rows + row) * ROWS..][..ROWS].copy_from_slice(values);
+                lefts[(strip * rows + row) * STRIP..][..STRIP].copy_from_slice(values);
             }
             if !rest.is_empty() {
-                let to = &mut lefts[((strips - 1) * rows + row) * ROWS..][..ROWS];
-                to[..rest.len()].copy_from_slice(rest);
-                to[rest.len()..].fill(0.0);
+                lefts[((strips - 1) * rows + row) * STRIP..][..rest.len()].copy_from_slice(rest);
             }
         }
         let tiles = out.chunks_exact_mut(layout.panel_len().max(1));
@@ -256,75 +227,17 @@ impl Kernel for GatherOuter<'_> {
             for (panel, starts) in panel.chunks_exact_mut(COLUMNS).zip(right_starts.chunks_exact(taps)) {
                 panel.copy_from_slice(&right[starts[tap] + column..][..COLUMNS]);
             }
-            let panel = &panel[..rows * COLUMNS];
-            let (strip_len, tile_len) = (rows * ROWS, ROWS * COLUMNS);
-            let mut strip = 0;
-            while S::TALL && strip + 2 <= strips {
-                let (first, second) = lefts[strip * strip_len..(strip + 2) * strip_len].split_at(strip_len);
-                let out = &mut out[strip * tile_len..(strip + 2) * tile_len];
-                outer_tiles::<S, 2, { 2 * ROWS }>(simd, [first, second], panel, out);
-                strip += 2;
-            }
-            for strip in strip..strips {
-                let left = &lefts[strip * strip_len..(strip + 1) * strip_len];
-                outer_tiles::<S, 1, ROWS>(simd, [left], panel, &mut out[strip * tile_len..(strip + 1) * tile_len]);
+            let strips = lefts.chunks_exact((rows * STRIP).max(1));
+            for (left, out) in strips.zip(out.chunks_mut(STRIP * COLUMNS)) {
+                let (first, count) = (out.as_mut_ptr(), out.len() / COLUMNS);
+                let rows: [*mut f32; STRIP] = std::array::from_fn(|i| first.wrapping_add(i * COLUMNS));
+                let target =
+                    &Target { rows: &rows[..count], columns: COLUMNS, scale: 1.0, add: true, ahead: std::ptr::null() };
+                // SAFETY: the rows are those of `out`, each with all columns.
+                unsafe { multiply_tile(simd, Strip::<1, STRIP>(left), panel, target) };
             }
         }
-    }
-}
-
-/// Adds the product of strips of [`ROWS`] columns, transposed, and a panel to the `M` rows of their tiles in `out`.
-#[inline(always)]
-fn outer_tiles<S: Simd, const STRIPS: usize, const M: usize>(
-    simd: S,
-    strips: [&[f32]; STRIPS],
-    panel: &[f32],
-    out: &mut [f32],
-) {
-    let rows = panel.len() / COLUMNS;
-    assert!(STRIPS * ROWS == M && strips.iter().all(|strip| strip.len() == rows * ROWS), "strips as long as the panel");
-    let mut sums = [simd.wide_splat(0.0); M];
-    for k in 0..rows {
-        // SAFETY: each strip has `rows` times `ROWS` values, the panel `rows` times `COLUMNS`.
-        unsafe {
-            let right = simd.wide_load(panel, k * COLUMNS);
-            for (strip, sums) in strips.iter().zip(sums.chunks_exact_mut(ROWS)) {
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    *sum = simd.wide_multiply_add(simd.wide_broadcast(strip, k * ROWS + i), right, *sum);
-                }
-            }
-        }
-    }
-    put(simd, sums, out, std::array::from_fn(|i| i * COLUMNS), COLUMNS, true);
-}
-
-/// Writes or adds a tile to `out`: its rows start at `to`, and of its columns the first `columns` are there.
-#[inline(always)]
-fn put<S: Simd, const M: usize>(
-    simd: S,
-    sums: [S::Wide; M],
-    out: &mut [f32],
-    to: [usize; M],
-    columns: usize,
-    add: bool,
-) {
-    let one = simd.wide_splat(1.0);
-    for (sum, to) in sums.into_iter().zip(to) {
-        if columns >= COLUMNS {
-            assert!(to + COLUMNS <= out.len(), "a tile ends behind the result");
-            // SAFETY: just compared with the length.
-            unsafe {
-                let sum = if add { simd.wide_multiply_add(simd.wide_load(out, to), one, sum) } else { sum };
-                simd.wide_store(sum, out, to);
-            }
-        } else {
-            let mut values = [0.0; COLUMNS];
-            // SAFETY: there are as many values as a tile has columns.
-            unsafe { simd.wide_store(sum, &mut values, 0) };
-            for (out, sum) in out[to..to + columns].iter_mut().zip(values) {
-                *out = if add { *out + sum } else { sum };
-            }
-        }
+        SCRATCH.set(scratch);
     }
 }
 
@@ -381,8 +294,7 @@ mod tests {
             let layout = OuterLayout { outputs, taps, depth };
             let mut out = vec![2.0; layout.len()];
             let (left, left_starts, right, right_starts) = (&left, &left_starts, &right, &right_starts);
-            let scratch = &mut Vec::new();
-            dispatch(GatherOuter { left, left_starts, right, right_starts, layout, out: &mut out, scratch });
+            dispatch(GatherOuter { left, left_starts, right, right_starts, layout, out: &mut out });
             for output in 0..outputs {
                 let mut row = vec![0.0; taps * depth];
                 layout.for_each_run(&out, output, |at, values| row[at..at + values.len()].copy_from_slice(values));
