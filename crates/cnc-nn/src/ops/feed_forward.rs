@@ -7,7 +7,7 @@ use candle_core::{Shape, Tensor};
 
 use super::activation::{self, Activation};
 use super::autograd::{Backward, Computed, differentiable};
-use super::gemm::{Destination, Matrix, MatrixMut, Tiles, multiply};
+use super::gemm::{Destination, Matrix, MatrixMut, Shared, Tiles};
 use super::linear::{self, Size, add_to_rows};
 use super::storage::{on_cpu_f32, with_values};
 use super::{OpError, linear::composed as composed_linear};
@@ -73,13 +73,12 @@ impl FeedForward {
         let Size { rows, inputs, outputs } = self.first;
         let (mut sums, mut hidden) = (vec![0.0; rows * outputs], vec![0.0; rows * outputs]);
         let x = Matrix::new(x, rows, inputs);
-        let w1 = Matrix::new(w1, outputs, inputs).transposed();
+        let w1 = Shared::new(rows, Matrix::new(w1, outputs, inputs).transposed());
         let tiles = Tiles::new(rows, outputs, inputs);
         let cut = |values| tiles.cut(MatrixMut::new(values, rows, outputs));
         let pairs = cut(&mut sums).into_par_iter().zip(cut(&mut hidden)).zip(tiles.places());
         pairs.for_each(|((mut sums, mut hidden), (rows, columns))| {
-            let (x, w1) = (x.some_rows(&rows), w1.some_columns(&columns));
-            multiply(sums.reborrow(), x, w1, Destination::Overwrite);
+            w1.multiply(sums.reborrow(), x.some_rows(&rows), &columns, Destination::Overwrite);
             add_to_rows(&mut sums, &b1[columns]);
             for row in 0..rows.len() {
                 self.activation.forward(sums.row(row), hidden.row(row));
@@ -93,13 +92,12 @@ impl FeedForward {
     fn hidden_gradient(&self, w2: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let Size { rows, inputs, outputs } = self.second;
         let (mut dsums, mut hidden) = (vec![0.0; rows * inputs], vec![0.0; rows * inputs]);
-        let (dy, w2) = (Matrix::new(dy, rows, outputs), Matrix::new(w2, outputs, inputs));
+        let (dy, w2) = (Matrix::new(dy, rows, outputs), Shared::new(rows, Matrix::new(w2, outputs, inputs)));
         let tiles = Tiles::new(rows, inputs, outputs);
         let cut = |values| tiles.cut(MatrixMut::new(values, rows, inputs));
         let pairs = cut(&mut dsums).into_par_iter().zip(cut(&mut hidden)).zip(tiles.places());
         pairs.for_each(|((mut dsums, mut hidden), (rows, columns))| {
-            let (dy, w2) = (dy.some_rows(&rows), w2.some_columns(&columns));
-            multiply(dsums.reborrow(), dy, w2, Destination::Overwrite);
+            w2.multiply(dsums.reborrow(), dy.some_rows(&rows), &columns, Destination::Overwrite);
             for (i, row) in rows.enumerate() {
                 let sums = &self.sums[row * inputs..][columns.clone()];
                 self.activation.backward(sums, hidden.row(i), dsums.row(i));

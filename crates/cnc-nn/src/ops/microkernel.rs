@@ -13,6 +13,11 @@ pub(super) const PANEL: usize = 2 * WIDE;
 /// Rows that are computed together at least: two vectors each are enough sums to keep the units busy.
 const FEWEST: usize = 4;
 
+/// Depth for each line that is read ahead.
+pub(super) const AHEAD: usize = 8;
+/// Values that come into the cache together.
+pub(super) const LINE: usize = 16;
+
 /// A strip of up to [`STRIP`] rows: value `(row, k)` is at `row * ROW + k * STEP`. What lies behind the last row, to a
 /// multiple of four rows, is read too.
 #[derive(Clone, Copy)]
@@ -35,6 +40,8 @@ pub(super) struct Target<'a> {
     pub scale: f32,
     /// Whether the result is added to what is there.
     pub add: bool,
+    /// What is brought near meanwhile, a [`LINE`] for each [`AHEAD`] of depth: any address will do.
+    pub ahead: *const f32,
 }
 
 /// `target (+)= scale · strip · panel`. Each sum is taken from the first `k` to the last.
@@ -103,14 +110,18 @@ unsafe fn part_of_tile<
         (0..P).for_each(|p| simd.prefetch(to.wrapping_add(column + p * WIDE)));
     }
     let mut sums = [[simd.wide_splat(0.0); P]; M];
-    for k in 0..panel.rows {
-        // SAFETY: strip and panel have values for each `k`, and the part lies within the tile.
-        unsafe {
-            let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel.values, k * PITCH + column + p * WIDE));
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let factor = simd.wide_broadcast(strip.0, k * STEP + (row + i) * ROW);
-                for (sum, value) in sums.iter_mut().zip(values) {
-                    *sum = simd.wide_multiply_add(factor, value, *sum);
+    let depth = panel.rows;
+    for first in (0..depth).step_by(AHEAD) {
+        simd.prefetch(target.ahead.wrapping_add(first / AHEAD * LINE));
+        for k in first..(first + AHEAD).min(depth) {
+            // SAFETY: strip and panel have values for each `k`, and the part lies within the tile.
+            unsafe {
+                let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel.values, k * PITCH + column + p * WIDE));
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let factor = simd.wide_broadcast(strip.0, k * STEP + (row + i) * ROW);
+                    for (sum, value) in sums.iter_mut().zip(values) {
+                        *sum = simd.wide_multiply_add(factor, value, *sum);
+                    }
                 }
             }
         }
@@ -137,6 +148,64 @@ unsafe fn part_of_tile<
                     let value = value(simd.wide_load(&values, 0));
                     simd.wide_store(value, &mut values, 0);
                     to.copy_from_slice(&values[..count]);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::simd::{Kernel, Portable, dispatch};
+
+    struct Tile<'a> {
+        strip: &'a [f32],
+        panel: &'a [f32],
+        rows: usize,
+        columns: usize,
+        add: bool,
+        out: &'a mut [[f32; 40]; STRIP],
+    }
+
+    impl Kernel for Tile<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            let rows: [*mut f32; STRIP] = from_fn(|row| self.out[row].as_mut_ptr());
+            let target = Target {
+                rows: &rows[..self.rows],
+                columns: self.columns,
+                scale: 0.5,
+                add: self.add,
+                ahead: std::ptr::null(),
+            };
+            let panel = Panel::<PANEL> { values: self.panel, rows: self.panel.len() / PANEL };
+            // SAFETY: rows have 40 values, more than a panel has columns.
+            unsafe { multiply_tile(simd, Strip::<1, STRIP>(self.strip), panel, &target) };
+        }
+    }
+
+    #[test]
+    fn a_tile_is_the_scaled_product_of_whole_numbers_and_nothing_behind_its_rows_and_columns_changes() {
+        let number = |i: usize| ((i * 7 + i / 5) % 13) as f32 - 6.0;
+        for (rows, depth, columns, add) in
+            [(12, 1, 32, true), (5, 9, 32, false), (12, 9, 31, true), (3, 40, 1, false), (12, 40, 17, false)]
+        {
+            let strip: Vec<f32> = (0..depth * STRIP).map(number).collect();
+            let panel: Vec<f32> = (3..depth * PANEL + 3).map(number).collect();
+            let mut outs = [[[3.0; 40]; STRIP]; 2];
+            let [portable, best] = &mut outs;
+            Tile { strip: &strip, panel: &panel, rows, columns, add, out: portable }.run(Portable);
+            dispatch(Tile { strip: &strip, panel: &panel, rows, columns, add, out: best });
+            for out in outs {
+                for (row, values) in out.iter().enumerate() {
+                    for (column, value) in values.iter().enumerate() {
+                        let sum: f32 =
+                            (0..depth).map(|k| strip[k * STRIP + row] * panel[k * PANEL + column % PANEL]).sum();
+                        let old = if add { 3.0 } else { 0.0 };
+                        let expected = if row < rows && column < columns { old + 0.5 * sum } else { 3.0 };
+                        assert_eq!(*value, expected, "{depth} deep, row {row}, column {column} of {columns}");
+                    }
                 }
             }
         }

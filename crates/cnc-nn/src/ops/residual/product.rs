@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use crate::ops::blocks::for_each_chunk;
-use crate::ops::microkernel::{PANEL, Panel, STRIP, Strip, Target, multiply_tile};
+use crate::ops::microkernel::{AHEAD, LINE, PANEL, Panel, STRIP, Strip, Target, multiply_tile};
 use crate::ops::simd::{Kernel, Simd, WIDE};
 
 /// Columns of a panel.
@@ -16,7 +16,7 @@ const DEPTH: usize = 256;
 /// Values from one copied row to the next: so many more that the rows do not fall into the same few sets of the cache.
 const PITCH: usize = DEPTH + 16;
 /// Rows that the processor is asked for ahead of the one that is copied.
-const AHEAD: usize = 4;
+const ROWS_AHEAD: usize = 4;
 
 thread_local! {
     /// What a thread copies factors to; any values.
@@ -103,7 +103,7 @@ impl Rows<'_> {
         let Self { values, starts, taps, depth } = self;
         let (tap, within) = (columns.start / depth, columns.start % depth);
         for (row, out) in out.chunks_exact_mut(PITCH).take(starts.len() / taps).enumerate() {
-            if let Some(start) = starts.get((row + AHEAD) * taps + tap) {
+            if let Some(start) = starts.get((row + ROWS_AHEAD) * taps + tap) {
                 for at in (0..columns.len().min(depth - within)).step_by(WIDE) {
                     simd.prefetch(values.as_ptr().wrapping_add(start + within + at));
                 }
@@ -164,6 +164,8 @@ impl Kernel for GatherProduct<'_> {
                 let start = panel * panels.stride + depth.start * COLUMNS;
                 let values = &panels.values[start..start + depth.len() * COLUMNS];
                 let panel = Panel::<COLUMNS> { values, rows: depth.len() };
+                // Each strip brings a part of the next panel near.
+                let mut ahead = panels.values.as_ptr().wrapping_add(start + panels.stride);
                 for (strip, targets) in scratch.chunks_exact(STRIP * PITCH).zip(targets.chunks(STRIP)) {
                     let out = out.as_mut_ptr();
                     // SAFETY: the ends of all rows have been compared with the result, which is ours alone.
@@ -171,9 +173,10 @@ impl Kernel for GatherProduct<'_> {
                         let rows: [*mut f32; STRIP] =
                             std::array::from_fn(|i| out.add(targets[i.min(targets.len() - 1)] + first));
                         let rows = &rows[..targets.len()];
-                        let target = &Target { rows, columns: COLUMNS.min(columns - first), scale: 1.0, add };
+                        let target = &Target { rows, columns: COLUMNS.min(columns - first), scale: 1.0, add, ahead };
                         multiply_tile(simd, Strip::<PITCH, 1>(strip), panel, target);
                     }
+                    ahead = ahead.wrapping_add(depth.len() / AHEAD * LINE);
                 }
             }
         }
@@ -249,7 +252,7 @@ impl Kernel for GatherOuter<'_> {
                     let (first, count) = (out.as_mut_ptr(), out.len() / COLUMNS);
                     let rows: [*mut f32; STRIP] = std::array::from_fn(|i| first.wrapping_add(i * COLUMNS));
                     // Columns that are not there get any values.
-                    let target = &Target { rows: &rows[..count], columns: COLUMNS, scale: 1.0, add };
+                    let target = &Target { rows: &rows[..count], columns: COLUMNS, scale: 1.0, add, ahead: first };
                     // SAFETY: the rows are those of `out`, each with all columns.
                     unsafe { multiply_tile(simd, Strip::<1, STRIP>(left), panel, target) };
                 }
