@@ -300,8 +300,8 @@ mod tests {
                 }
                 let (out_slice, panels) = (&mut out[..], panels.view());
                 let (values, starts, targets) = (&values[..], &starts[..], &targets[..]);
-                let rows = Rows { values, starts, taps, depth };
-                dispatch(GatherProduct { rows, panels, out: out_slice, targets, destination });
+                let gathered = Rows { values, starts, taps, depth };
+                dispatch(GatherProduct { rows: gathered, panels, out: out_slice, targets, destination });
                 assert_eq!(out, expected, "{rows} rows, {taps} x {depth} deep, {columns} columns");
             }
         }
@@ -309,7 +309,9 @@ mod tests {
 
     #[test]
     fn a_gathered_outer_product_is_the_sum_over_rows_at_every_size() {
-        for (rows, taps, depth, outputs) in [(1, 1, 1, 1), (9, 2, 21, 7), (30, 3, 16, 13), (5, 1, 40, 6)] {
+        for (rows, taps, depth, outputs) in
+            [(1, 1, 1, 1), (9, 2, 21, 7), (30, 3, 16, 13), (5, 1, 40, 6), (4, 2, 150, 14)]
+        {
             let (left, right) = (numbers(rows * 2 + outputs), numbers(rows * 3 + depth + 60));
             let left_starts: Vec<usize> = (0..rows).map(|row| row * 2).collect();
             let right_starts: Vec<usize> = (0..rows * taps).map(|i| (i * 5) % (rows * 3 + 40)).collect();
