@@ -25,7 +25,7 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// Whether products can read the values where they are.
     fn direct(&self, conv: Conv) -> bool {
-        self.affine.is_none() && conv.kernel == 1 && conv.inputs.is_multiple_of(COLUMNS)
+        self.affine.is_none() && conv.kernel == 1
     }
 
     /// Writes what the pieces of a block see into the scratch buffer.
@@ -52,9 +52,8 @@ impl Source<'_> {
     }
 }
 
-/// Room for `len` values and a vector's reach behind them.
-pub(super) fn reserve(scratch: &mut Vec<f32>, len: usize) {
-    let len = len + 2 * COLUMNS;
+/// Room for `len` values.
+fn reserve(scratch: &mut Vec<f32>, len: usize) {
     if scratch.len() < len {
         scratch.resize(len, 0.0);
     }
