@@ -1,6 +1,7 @@
 //! Views of matrices in slices.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 /// A matrix that is read.
@@ -89,6 +90,31 @@ impl<'a> MatrixMut<'a> {
 
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// A matrix of values that are not there yet, to be written before anything reads them.
+    ///
+    /// # Safety
+    /// [`row`](Self::row) may be asked for a row that is written, and no other.
+    pub(super) unsafe fn unwritten(data: &'a mut [MaybeUninit<f32>], rows: usize, columns: usize) -> Self {
+        assert_eq!(data.len(), rows * columns, "values of a matrix");
+        Self { data: data.as_mut_ptr().cast(), rows, columns, row_stride: columns, values: PhantomData }
+    }
+
+    /// Where a row starts; nothing may be read there that is not written yet.
+    pub(super) fn start(&mut self, row: usize) -> *mut f32 {
+        assert!(row < self.rows, "rows of a matrix");
+        // SAFETY: the row lies within the slice that the view was made from.
+        unsafe { self.data.add(row * self.row_stride) }
+    }
+
+    /// Copies a matrix of the same shape.
+    pub(super) fn copy(&mut self, from: &mut MatrixMut<'_>) {
+        assert_eq!((self.rows, self.columns), (from.rows, from.columns), "shape of a copy");
+        for row in 0..self.rows {
+            // SAFETY: both rows have that many values, and two views have none in common.
+            unsafe { self.start(row).copy_from_nonoverlapping(from.row(row).as_ptr(), self.columns) };
+        }
     }
 
     /// The values of a row.

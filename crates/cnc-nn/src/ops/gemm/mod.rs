@@ -1,6 +1,6 @@
-//! Matrix products of slices: on the calling thread, or cut into tiles that the threads share. Large products are made of
-//! the [`microkernel`](super::microkernel)'s tiles; for small ones, where packing is most of the work, there is the `gemm`
-//! crate.
+//! Matrix products of slices: on the calling thread by the `gemm` crate, or cut into tiles that the threads share. The
+//! right-hand factor of a large shared product is packed once for all tiles, which are the
+//! [`microkernel`](super::microkernel)'s.
 
 mod matrix;
 mod packed;
@@ -48,9 +48,6 @@ pub(super) fn scaled_multiply(
 ) {
     let (m, n, k) = (destination.rows, destination.columns, lhs.columns);
     assert_eq!((lhs.rows, rhs.rows, rhs.columns), (m, k, n), "shapes of a matrix product");
-    if worth_packing(m, n, k) {
-        return packed::multiply(destination, scale, lhs, rhs, mode);
-    }
     // SAFETY: each matrix was cut to what its rows, columns and strides reach, the shapes fit together, and the destination
     // is a view of its own, so nothing else reads it.
     unsafe {
@@ -84,14 +81,14 @@ fn worth_packing(rows: usize, columns: usize, depth: usize) -> bool {
 }
 
 /// How the result of a product is cut into tiles: by the shapes alone.
-pub(super) struct Tiles {
+struct Tiles {
     rows: Vec<usize>,
     columns: Vec<usize>,
 }
 
 impl Tiles {
     /// Tiles of a `rows` x `columns` result of sums of `depth` products.
-    pub fn new(rows: usize, columns: usize, depth: usize) -> Self {
+    fn new(rows: usize, columns: usize, depth: usize) -> Self {
         let most = (rows * columns * depth / SMALLEST_TILE).clamp(1, MOST_TILES);
         let (row_unit, column_unit, row_side, column_side) = if worth_packing(rows, columns, depth) {
             (STRIP, PANEL, 8 * STRIP, PANEL)
@@ -114,12 +111,12 @@ impl Tiles {
     }
 
     /// Cuts a matrix of the result's shape.
-    pub fn cut<'a>(&self, matrix: MatrixMut<'a>) -> Vec<MatrixMut<'a>> {
+    fn cut<'a>(&self, matrix: MatrixMut<'a>) -> Vec<MatrixMut<'a>> {
         matrix.cut(&self.rows, &self.columns)
     }
 
     /// Rows and columns of each tile, in the order of [`cut`](Self::cut).
-    pub fn places(&self) -> Vec<(Range<usize>, Range<usize>)> {
+    fn places(&self) -> Vec<(Range<usize>, Range<usize>)> {
         let ranges = |bounds: &[usize]| bounds.windows(2).map(|pair| pair[0]..pair[1]).collect::<Vec<_>>();
         let columns = ranges(&self.columns);
         ranges(&self.rows).into_iter().flat_map(|r| columns.iter().map(move |c| (r.clone(), c.clone()))).collect()
@@ -127,7 +124,7 @@ impl Tiles {
 }
 
 /// The right-hand factor of a product whose tiles the threads share.
-pub(super) enum Shared<'a> {
+enum Shared<'a> {
     /// As it is.
     Plain(Matrix<'a>),
     /// Packed once for all tiles.
@@ -136,40 +133,92 @@ pub(super) enum Shared<'a> {
 
 impl<'a> Shared<'a> {
     /// `rhs`, for left-hand factors of `rows` rows.
-    pub fn new(rows: usize, rhs: Matrix<'a>) -> Self {
+    fn new(rows: usize, rhs: Matrix<'a>) -> Self {
         if worth_packing(rows, rhs.columns, rhs.rows) { Self::Packed(Panels::new(rhs)) } else { Self::Plain(rhs) }
     }
 
     /// `tile (+)= lhs · columns`, on the calling thread.
-    pub fn multiply(&self, tile: MatrixMut<'_>, lhs: Matrix<'_>, columns: &Range<usize>, mode: Destination) {
+    fn multiply(&self, tile: MatrixMut<'_>, lhs: Matrix<'_>, columns: &Range<usize>, mode: Destination) {
         match self {
             Self::Plain(rhs) => multiply(tile, lhs, rhs.some_columns(columns), mode),
-            Self::Packed(panels) => panels.multiply(tile, 1.0, lhs, columns, mode),
+            Self::Packed(panels) => panels.multiply(tile, lhs, columns, mode),
         }
     }
 }
 
-/// `out (+)= lhs · rhs` on all threads; `then(tile, rows, columns)` follows for each tile of the result, while it is still in
-/// the cache.
-pub(super) fn multiply_shared(
-    out: MatrixMut<'_>,
+/// `out (+)= lhs · rhs` on all threads.
+pub(super) fn multiply_shared(out: MatrixMut<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>, mode: Destination) {
+    multiply_tiles([out], lhs, rhs, mode, |_, _, _| {});
+}
+
+/// `lhs · rhs` on all threads; `then(tile, rows, columns)` follows for each tile of the result, while it is still in the
+/// cache.
+pub(super) fn product(
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    then: impl Fn(MatrixMut<'_>, Range<usize>, Range<usize>) + Sync,
+) -> Vec<f32> {
+    let [values] = products(lhs, rhs, |[tile], rows, columns| then(tile, rows, columns));
+    values
+}
+
+/// `lhs · rhs`, and a copy of it; `then([tile, tile of the copy], rows, columns)` as in [`product`].
+pub(super) fn product_and_copy(
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    then: impl Fn([MatrixMut<'_>; 2], Range<usize>, Range<usize>) + Sync,
+) -> [Vec<f32>; 2] {
+    products(lhs, rhs, then)
+}
+
+/// The result in new memory, `N` times.
+fn products<const N: usize>(
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    then: impl Fn([MatrixMut<'_>; N], Range<usize>, Range<usize>) + Sync,
+) -> [Vec<f32>; N] {
+    let (rows, columns) = (lhs.rows, rhs.columns);
+    let mut results = [(); N].map(|()| Vec::with_capacity(rows * columns));
+    let outs = results.each_mut().map(|values| {
+        // SAFETY: the first is overwritten with the product before anything reads it, the others with the first.
+        unsafe { MatrixMut::unwritten(&mut values.spare_capacity_mut()[..rows * columns], rows, columns) }
+    });
+    multiply_tiles(outs, lhs, rhs, Destination::Overwrite, then);
+    // SAFETY: tiles are all of the values.
+    results.iter_mut().for_each(|values| unsafe { values.set_len(rows * columns) });
+    results
+}
+
+/// `outs[0] (+)= lhs · rhs` on all threads, the others are copies of it; `then` follows for each tile.
+fn multiply_tiles<const N: usize>(
+    outs: [MatrixMut<'_>; N],
     lhs: Matrix<'_>,
     rhs: Matrix<'_>,
     mode: Destination,
-    then: impl Fn(MatrixMut<'_>, Range<usize>, Range<usize>) + Sync,
+    then: impl Fn([MatrixMut<'_>; N], Range<usize>, Range<usize>) + Sync,
 ) {
-    let tiles = Tiles::new(out.rows, out.columns, lhs.columns);
-    let rhs = Shared::new(out.rows, rhs);
-    let work = |(mut tile, (rows, columns)): (MatrixMut<'_>, (Range<usize>, Range<usize>))| {
-        rhs.multiply(tile.reborrow(), lhs.some_rows(&rows), &columns, mode);
-        then(tile, rows, columns);
+    let tiles = Tiles::new(lhs.rows, rhs.columns, lhs.columns);
+    let rhs = Shared::new(lhs.rows, rhs);
+    let work = |(mut outs, (rows, columns)): ([MatrixMut<'_>; N], (Range<usize>, Range<usize>))| {
+        if let [first, others @ ..] = &mut outs[..] {
+            rhs.multiply(first.reborrow(), lhs.some_rows(&rows), &columns, mode);
+            others.iter_mut().for_each(|other| other.copy(first));
+        }
+        then(outs, rows, columns);
     };
-    let (cut, places) = (tiles.cut(out), tiles.places());
-    if places.len() == 1 {
-        cut.into_iter().zip(places).for_each(work);
+    let mut cut = outs.map(|out| tiles.cut(out).into_iter());
+    let places = tiles.places();
+    let parts: Vec<_> = places.into_iter().filter_map(|place| Some((next_of_each(&mut cut)?, place))).collect();
+    if parts.len() == 1 {
+        parts.into_iter().for_each(work);
     } else {
-        cut.into_par_iter().zip(places).for_each(work);
+        parts.into_par_iter().for_each(work);
     }
+}
+
+/// The next item of each iterator.
+fn next_of_each<T, I: Iterator<Item = T>, const N: usize>(iterators: &mut [I; N]) -> Option<[T; N]> {
+    iterators.iter_mut().map_while(Iterator::next).collect::<Vec<_>>().try_into().ok()
 }
 
 #[cfg(test)]
@@ -198,38 +247,38 @@ mod tests {
         {
             let number = |i: usize| ((i * 7 + i / 5) % 13) as f32 - 6.0;
             let (a, b): (Vec<f32>, Vec<f32>) = ((0..m * k).map(number).collect(), (0..k * n).map(number).collect());
-            let mut out = vec![1.0; m * n];
             // The epilogue sees its own tile: it adds the place of each value.
-            let place = |mut tile: MatrixMut<'_>, rows: Range<usize>, columns: Range<usize>| {
+            let place = |[mut tile, mut copy]: [MatrixMut<'_>; 2], rows: Range<usize>, columns: Range<usize>| {
                 for (i, row) in rows.enumerate() {
                     tile.row(i).iter_mut().zip(columns.clone()).for_each(|(v, column)| *v += (row * n + column) as f32);
+                    copy.row(i).iter_mut().for_each(|v| *v += 1.0);
                 }
             };
             let (lhs, rhs) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
-            multiply_shared(MatrixMut::new(&mut out, m, n), lhs, rhs, Destination::Add, place);
-            for (i, value) in out.iter().enumerate() {
+            let [out, copy] = product_and_copy(lhs, rhs, place);
+            let mut added = vec![2.0; m * n];
+            multiply_shared(MatrixMut::new(&mut added, m, n), lhs, rhs, Destination::Add);
+            assert_eq!((out.len(), copy.len()), (m * n, m * n));
+            for (i, ((value, copy), added)) in out.iter().zip(&copy).zip(&added).enumerate() {
                 let sum: f32 = (0..k).map(|d| a[i / n * k + d] * b[d * n + i % n]).sum();
-                assert_eq!(*value, 1.0 + sum + i as f32, "{m} x {n} x {k}, value {i}");
+                assert_eq!(
+                    [*value, *copy, *added],
+                    [sum + i as f32, sum + 1.0, sum + 2.0],
+                    "{m} x {n} x {k}, value {i}"
+                );
             }
         }
     }
 
     #[test]
-    fn a_product_of_transposed_factors_worth_packing_lands_where_it_should() {
+    fn a_shared_product_of_transposed_factors_is_the_product() {
         let (m, n, k) = (61, 70, 391);
         let number = |i: usize| ((i * 7 + i / 5) % 13) as f32 - 6.0;
         let (a, b): (Vec<f32>, Vec<f32>) = ((0..m * k).map(number).collect(), (0..k * n).map(number).collect());
-        for mode in [Destination::Overwrite, Destination::Add] {
-            let mut out = vec![2.0; m * (n + 5)];
-            let (lhs, rhs) = (Matrix::new(&a, k, m).transposed(), Matrix::new(&b, n, k).transposed());
-            scaled_multiply(MatrixMut::strided(&mut out, m, n, n + 5), 0.5, lhs, rhs, mode);
-            for (i, row) in out.chunks(n + 5).enumerate() {
-                for (j, value) in row.iter().enumerate() {
-                    let sum: f32 = (0..k).map(|d| a[d * m + i] * b[(j % n) * k + d]).sum();
-                    let old = if mode == Destination::Add { 2.0 } else { 0.0 };
-                    assert_eq!(*value, if j < n { old + 0.5 * sum } else { 2.0 }, "row {i}, column {j}");
-                }
-            }
+        let (lhs, rhs) = (Matrix::new(&a, k, m).transposed(), Matrix::new(&b, n, k).transposed());
+        for (i, value) in product(lhs, rhs, |_, _, _| {}).into_iter().enumerate() {
+            let sum: f32 = (0..k).map(|d| a[d * m + i / n] * b[(i % n) * k + d]).sum();
+            assert_eq!(value, sum, "value {i}");
         }
     }
 

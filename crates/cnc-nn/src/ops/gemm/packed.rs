@@ -23,8 +23,8 @@ const GROUP: usize = 8;
 const TOGETHER: usize = 4;
 
 thread_local! {
-    /// Strips, and panels of products on one thread; any values.
-    static SCRATCH: Cell<[Vec<f32>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
+    /// Strips; any values.
+    static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
 }
 
 /// The blocks that a depth is cut into, about equally deep.
@@ -33,9 +33,16 @@ fn blocks(depth: usize) -> impl Iterator<Item = Range<usize>> {
     (0..count).map(move |i| i * depth / count..(i + 1) * depth / count)
 }
 
+/// Ranges of `step` up to `end`.
+fn steps(end: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..end).step_by(step).map(move |start| start..(start + step).min(end))
+}
+
 /// A right-hand factor: block after block, in each panel after panel.
 pub(in crate::ops) struct Panels {
     values: Vec<f32>,
+    /// Where a line of the cache starts, and the first panel.
+    start: usize,
     depth: usize,
     columns: usize,
 }
@@ -45,12 +52,13 @@ impl Panels {
     pub fn new(matrix: Matrix<'_>) -> Self {
         let (depth, columns) = (matrix.rows, matrix.columns);
         let count = depth * columns.next_multiple_of(PANEL);
-        let mut values = Vec::with_capacity(count);
-        let mut rest = &mut values.spare_capacity_mut()[..count];
+        let mut values = Vec::<f32>::with_capacity(count + LINE);
+        let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        let (before, mut rest) = values.spare_capacity_mut()[..start + count].split_at_mut(start);
+        before.fill(MaybeUninit::new(0.0));
         let mut parts = Vec::new();
         for block in blocks(depth) {
-            for first in (0..columns).step_by(TOGETHER * PANEL) {
-                let columns = first..(first + TOGETHER * PANEL).min(columns);
+            for columns in steps(columns, TOGETHER * PANEL) {
                 let len = block.len() * columns.len().next_multiple_of(PANEL);
                 let (part, others) = rest.split_at_mut(len);
                 parts.push((matrix.some_rows(&block).some_columns(&columns), part));
@@ -59,75 +67,43 @@ impl Panels {
         }
         assert!(rest.is_empty(), "parts of a packed matrix");
         parts.into_par_iter().for_each(|(matrix, out)| dispatch(Pack::<PANEL> { lines: matrix.transposed(), out }));
-        // SAFETY: the parts are all of the values, and `Pack` writes all that it is given.
-        unsafe { values.set_len(count) };
-        Self { values, depth, columns }
+        // SAFETY: what is before the parts and the parts are all of the values, and `Pack` writes all that it is given.
+        unsafe { values.set_len(start + count) };
+        Self { values, start, depth, columns }
     }
 
-    /// `out (+)= scale · lhs · these columns`, on this thread; `columns` start with a panel.
-    pub fn multiply(&self, out: MatrixMut<'_>, scale: f32, lhs: Matrix<'_>, columns: &Range<usize>, mode: Destination) {
+    /// `out (+)= lhs · these columns`, on this thread; `columns` start with a panel.
+    pub fn multiply(&self, mut out: MatrixMut<'_>, lhs: Matrix<'_>, columns: &Range<usize>, mode: Destination) {
+        assert!(columns.start.is_multiple_of(PANEL) && columns.end <= self.columns, "panels of a matrix");
+        let shapes = (out.rows, out.columns, lhs.columns);
+        assert_eq!(shapes, (lhs.rows, columns.len(), self.depth), "shapes of a matrix product");
+        let (width, end) = (self.columns.next_multiple_of(PANEL), columns.end.next_multiple_of(PANEL));
         let mut scratch = SCRATCH.take();
-        self.view(columns).multiply(out, scale, lhs, mode, &mut scratch[0]);
+        for block in blocks(self.depth) {
+            let at = |column: usize| self.start + block.start * width + column * block.len();
+            let panels = &self.values[at(columns.start)..at(end)];
+            let add = block.start > 0 || mode == Destination::Add;
+            multiply_block(out.reborrow(), lhs.some_columns(&block), panels, add, &mut scratch);
+        }
         SCRATCH.set(scratch);
     }
+}
 
-    fn view(&self, columns: &Range<usize>) -> PanelView<'_> {
-        assert!(columns.start.is_multiple_of(PANEL) && columns.end <= self.columns, "panels of a matrix");
-        PanelView { values: &self.values, depth: self.depth, columns: self.columns, some: columns.clone() }
+/// `out (+)= lhs · panels`, for factors as deep as a block.
+fn multiply_block(mut out: MatrixMut<'_>, lhs: Matrix<'_>, panels: &[f32], add: bool, scratch: &mut Vec<f32>) {
+    let depth = lhs.columns;
+    for rows in steps(out.rows, ROWS) {
+        let strips = lines(scratch, rows.len().next_multiple_of(STRIP) * depth);
+        pack::<STRIP>(lhs.some_rows(&rows), strips);
+        dispatch(Block { out: out.some_rows(&rows), strips, panels, depth, add });
     }
 }
 
-/// `out (+)= scale · lhs · rhs` on this thread.
-pub(super) fn multiply(out: MatrixMut<'_>, scale: f32, lhs: Matrix<'_>, rhs: Matrix<'_>, mode: Destination) {
-    let mut scratch = SCRATCH.take();
-    let [strips, panels] = &mut scratch;
-    let (depth, columns) = (rhs.rows, rhs.columns);
-    panels.resize(panels.len().max(depth * columns.next_multiple_of(PANEL)), 0.0);
-    let mut start = 0;
-    for block in blocks(depth) {
-        let len = block.len() * columns.next_multiple_of(PANEL);
-        pack::<PANEL>(rhs.some_rows(&block).transposed(), &mut panels[start..start + len]);
-        start += len;
-    }
-    let view = PanelView { values: &panels[..start], depth, columns, some: 0..columns };
-    view.multiply(out, scale, lhs, mode, strips);
-    SCRATCH.set(scratch);
-}
-
-/// Some columns of a matrix that is packed as [`Panels`].
-struct PanelView<'a> {
-    values: &'a [f32],
-    depth: usize,
-    columns: usize,
-    some: Range<usize>,
-}
-
-impl PanelView<'_> {
-    fn multiply(&self, mut out: MatrixMut<'_>, scale: f32, lhs: Matrix<'_>, mode: Destination, strips: &mut Vec<f32>) {
-        assert_eq!(
-            (out.rows, out.columns, lhs.columns),
-            (lhs.rows, self.some.len(), self.depth),
-            "shapes of a matrix product"
-        );
-        if self.depth == 0 && mode == Destination::Overwrite {
-            (0..out.rows).for_each(|row| out.row(row).fill(0.0));
-        }
-        let (width, panels) =
-            (self.columns.next_multiple_of(PANEL), self.some.start..self.some.end.next_multiple_of(PANEL));
-        for first in (0..out.rows).step_by(ROWS) {
-            let rows = first..(first + ROWS).min(out.rows);
-            for block in blocks(self.depth) {
-                let len = rows.len().next_multiple_of(STRIP) * block.len();
-                strips.resize(strips.len().max(len), 0.0);
-                let strips = &mut strips[..len];
-                pack::<STRIP>(lhs.some_rows(&rows).some_columns(&block), strips);
-                let start = block.start * width;
-                let panels = &self.values[start + panels.start * block.len()..start + panels.end * block.len()];
-                let add = block.start > 0 || mode == Destination::Add;
-                dispatch(Block { out: out.some_rows(&rows), strips, panels, depth: block.len(), scale, add });
-            }
-        }
-    }
+/// Any `len` values of `scratch` that start with a line of the cache.
+fn lines(scratch: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    scratch.resize(scratch.len().max(len + LINE), 0.0);
+    let start = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+    &mut scratch[start..start + len]
 }
 
 /// A product of packed factors, deeper than 0.
@@ -136,14 +112,13 @@ struct Block<'a> {
     strips: &'a [f32],
     panels: &'a [f32],
     depth: usize,
-    scale: f32,
     add: bool,
 }
 
 impl Kernel for Block<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
-        let Self { strips, panels, depth, scale, add, .. } = self;
+        let Self { strips, panels, depth, add, .. } = self;
         let groups = (0..self.out.columns).step_by(GROUP * PANEL).zip(panels.chunks(GROUP * PANEL * depth));
         for (first, group) in groups {
             // While this group is multiplied, the next one is brought near.
@@ -152,13 +127,13 @@ impl Kernel for Block<'_> {
                 let mut starts = [std::ptr::null_mut(); STRIP];
                 let count = STRIP.min(self.out.rows - row);
                 for (i, start) in starts[..count].iter_mut().enumerate() {
-                    *start = self.out.row(row + i).as_mut_ptr();
+                    *start = self.out.start(row + i);
                 }
                 let columns = (first..self.out.columns).step_by(PANEL);
                 for (column, panel) in columns.zip(group.chunks_exact(depth * PANEL)) {
                     let rows = starts.map(|start| start.wrapping_add(column));
                     let columns = PANEL.min(self.out.columns - column);
-                    let target = Target { rows: &rows[..count], columns, scale, add, ahead };
+                    let target = Target { rows: &rows[..count], columns, scale: 1.0, add, ahead };
                     // SAFETY: each row has `columns` values from there on, which nothing else reaches.
                     unsafe {
                         multiply_tile(
