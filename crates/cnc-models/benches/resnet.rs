@@ -3,8 +3,11 @@
 //!     cargo bench -p cnc-models --bench resnet                 all
 //!     cargo bench -p cnc-models --bench resnet -- layer3       lines whose name contains "layer3"
 //!
-//! The first line measures the peak: matrix products of 512 x 512, one a thread, side by side. Operations are counted as
+//! The first line measures the peak: multiplications and additions in registers, on all threads. Operations are counted as
 //! those of the direct convolution. The median of all runs is shown, and the quickest one.
+
+#[path = "../../cnc-nn/benches/peak/mod.rs"]
+mod peak;
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +17,6 @@ use cnc_models::{Inputs, Mode, Model, ResNet};
 use cnc_nn::layers::{ConvNorm, Residual, Stem};
 use cnc_nn::optim::{Gradients, Optimizer, ParameterGroup, Sgd, SgdOptions};
 use cnc_nn::{Parameters, no_grad};
-use rayon::prelude::*;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -26,36 +28,11 @@ const BATCH: usize = 16;
 fn main() -> Result<()> {
     cnc_nn::keep_freed_memory();
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let bench = Bench { wanted, peak: peak() };
-    println!(
-        "{} threads, {:.1} GFLOP/s in matrix products side by side",
-        rayon::current_num_threads(),
-        bench.peak / 1e9
-    );
+    let bench = Bench { wanted, peak: peak::peak() };
+    println!("{} threads, {:.1} GFLOP/s at most", rayon::current_num_threads(), bench.peak / 1e9);
     println!("{:<42}{:>10}{:>10}{:>10}{:>8}", "", "median ms", "least ms", "GFLOP/s", "peak %");
     bench.parts()?;
     bench.steps()
-}
-
-fn peak() -> f64 {
-    const N: usize = 512;
-    let threads = rayon::current_num_threads();
-    let (a, b) = (vec![1.0f32; N * N], vec![1.0f32; N * N]);
-    let mut results = vec![vec![0.0f32; N * N]; threads];
-    let mut once = || {
-        let start = Instant::now();
-        results.par_iter_mut().for_each(|c| {
-            let (n, step, none) = (N, N as isize, gemm::Parallelism::None);
-            // SAFETY: all three matrices have N rows of N values.
-            unsafe {
-                let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
-                gemm::gemm(n, n, n, c, 1, step, false, a, 1, step, b, 1, step, 0.0, 1.0, false, false, false, none);
-            }
-        });
-        start.elapsed().as_secs_f64()
-    };
-    let quickest = (0..20).map(|_| once()).fold(f64::INFINITY, f64::min);
-    (2 * N * N * N * threads) as f64 / quickest
 }
 
 struct Bench {

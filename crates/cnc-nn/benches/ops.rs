@@ -5,7 +5,10 @@
 //!     RAYON_NUM_THREADS=1 cargo bench -p cnc-nn
 //!
 //! Operations are counted as if every gradient were dense, so that a backward pass that skips zeros can show more than
-//! the processor's peak. The first lines measure that peak. The median of all runs is shown, and the quickest one.
+//! the processor's peak, which the first line measures: multiplications and additions in registers, on all threads. The
+//! median of all runs is shown, and the quickest one.
+
+mod peak;
 
 use std::time::{Duration, Instant};
 
@@ -25,10 +28,10 @@ const WARM_UP: usize = 3;
 
 fn main() -> Result<()> {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let bench = Bench { wanted, generator: std::cell::RefCell::new(ChaCha8Rng::seed_from_u64(0)) };
-    println!("{} threads", rayon::current_num_threads());
-    println!("{:<46}{:>10}{:>10}{:>10}", "", "median ms", "least ms", "GFLOP/s");
-    bench.peak()?;
+    let generator = std::cell::RefCell::new(ChaCha8Rng::seed_from_u64(0));
+    let bench = Bench { wanted, generator, peak: peak::peak() };
+    println!("{} threads, {:.1} GFLOP/s at most", rayon::current_num_threads(), bench.peak / 1e9);
+    println!("{:<46}{:>10}{:>10}{:>10}{:>8}", "", "median ms", "least ms", "GFLOP/s", "peak %");
     bench.blocks()?;
     bench.convolutions()?;
     bench.others()?;
@@ -38,6 +41,8 @@ fn main() -> Result<()> {
 struct Bench {
     wanted: String,
     generator: std::cell::RefCell<ChaCha8Rng>,
+    /// Operations a second.
+    peak: f64,
 }
 
 impl Bench {
@@ -79,32 +84,13 @@ impl Bench {
             print!("{name:<46}{:>10.3}{:>10.3}", median * 1e3, least * 1e3);
             match operations {
                 0 => println!(),
-                _ => println!("{:>10.1}", operations as f64 / median / 1e9),
+                _ => {
+                    let rate = operations as f64 / median;
+                    println!("{:>10.1}{:>8.0}", rate / 1e9, 100.0 * rate / self.peak);
+                }
             }
         }
         Ok(())
-    }
-
-    fn peak(&self) -> Result<()> {
-        const N: usize = 512;
-        let (a, b) = (vec![1.0f32; N * N], vec![1.0f32; N * N]);
-        let product = |c: &mut [f32]| {
-            let (n, step) = (N, N as isize);
-            // SAFETY: all three matrices have N rows of N values.
-            unsafe {
-                let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
-                let none = gemm::Parallelism::None;
-                gemm::gemm(n, n, n, c, 1, step, false, a, 1, step, b, 1, step, 0.0, 1.0, false, false, false, none);
-            }
-        };
-        let (mut c, mut d) = (vec![0.0; N * N], vec![0.0; N * N]);
-        let operations = 2 * N * N * N;
-        self.lines(["gemm 512, one core".into()], [operations], || Ok([time(|| product(&mut c))]))?;
-        self.lines(["gemm 512, two products side by side".into()], [2 * operations], || {
-            Ok([time(|| {
-                rayon::join(|| product(&mut c), || product(&mut d));
-            })])
-        })
     }
 
     /// Forward and backward of `op` on variables and constants of the given shapes.
@@ -193,12 +179,6 @@ impl Bench {
         net.detach();
         self.lines(["lenet evaluation, 128".into()], [0], || timed(|| net.classify(&net.encode(&images)?).map(drop)))
     }
-}
-
-fn time(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    work();
-    start.elapsed()
 }
 
 fn timed(work: impl FnOnce() -> Result<()>) -> Result<[Duration; 1]> {

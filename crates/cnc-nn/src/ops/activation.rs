@@ -119,11 +119,13 @@ struct Backward<'a> {
 impl Backward<'_> {
     #[inline(always)]
     fn each(self, at: impl Fn(f32) -> (f32, f32)) {
-        let pairs = self.dy.iter_mut().zip(self.x);
+        // Loops, not closures, which are not always compiled for the instructions in question.
         if self.y.is_empty() {
-            pairs.for_each(|(dy, x)| *dy *= at(*x).1);
+            for (dy, x) in self.dy.iter_mut().zip(self.x) {
+                *dy *= at(*x).1;
+            }
         } else {
-            for ((dy, x), y) in pairs.zip(self.y) {
+            for ((dy, x), y) in self.dy.iter_mut().zip(self.x).zip(self.y) {
                 let (value, slope) = at(*x);
                 (*y, *dy) = (value, *dy * slope);
             }

@@ -7,12 +7,10 @@ use candle_core::{Shape, Tensor};
 
 use super::activation::{self, Activation};
 use super::autograd::{Backward, Computed, differentiable};
-use super::gemm::{Destination, Matrix, MatrixMut, Tiles, multiply};
+use super::gemm::{Matrix, product_and_copy};
 use super::linear::{self, Size, add_to_rows};
 use super::storage::{on_cpu_f32, with_values};
 use super::{OpError, linear::composed as composed_linear};
-
-use rayon::prelude::*;
 
 const OP: &str = "feed_forward";
 
@@ -71,15 +69,8 @@ struct FeedForward {
 impl FeedForward {
     fn forward(&mut self, x: &[f32], (w1, b1): (&[f32], &[f32]), (w2, b2): (&[f32], &[f32])) -> Vec<f32> {
         let Size { rows, inputs, outputs } = self.first;
-        let (mut sums, mut hidden) = (vec![0.0; rows * outputs], vec![0.0; rows * outputs]);
-        let x = Matrix::new(x, rows, inputs);
-        let w1 = Matrix::new(w1, outputs, inputs).transposed();
-        let tiles = Tiles::new(rows, outputs, inputs);
-        let cut = |values| tiles.cut(MatrixMut::new(values, rows, outputs));
-        let pairs = cut(&mut sums).into_par_iter().zip(cut(&mut hidden)).zip(tiles.places());
-        pairs.for_each(|((mut sums, mut hidden), (rows, columns))| {
-            let (x, w1) = (x.some_rows(&rows), w1.some_columns(&columns));
-            multiply(sums.reborrow(), x, w1, Destination::Overwrite);
+        let (x, w1) = (Matrix::new(x, rows, inputs), Matrix::new(w1, outputs, inputs).transposed());
+        let [sums, hidden] = product_and_copy(x, w1, |[mut sums, mut hidden], rows, columns| {
             add_to_rows(&mut sums, &b1[columns]);
             for row in 0..rows.len() {
                 self.activation.forward(sums.row(row), hidden.row(row));
@@ -92,14 +83,8 @@ impl FeedForward {
     /// The gradient of the sums, and the hidden units again.
     fn hidden_gradient(&self, w2: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let Size { rows, inputs, outputs } = self.second;
-        let (mut dsums, mut hidden) = (vec![0.0; rows * inputs], vec![0.0; rows * inputs]);
         let (dy, w2) = (Matrix::new(dy, rows, outputs), Matrix::new(w2, outputs, inputs));
-        let tiles = Tiles::new(rows, inputs, outputs);
-        let cut = |values| tiles.cut(MatrixMut::new(values, rows, inputs));
-        let pairs = cut(&mut dsums).into_par_iter().zip(cut(&mut hidden)).zip(tiles.places());
-        pairs.for_each(|((mut dsums, mut hidden), (rows, columns))| {
-            let (dy, w2) = (dy.some_rows(&rows), w2.some_columns(&columns));
-            multiply(dsums.reborrow(), dy, w2, Destination::Overwrite);
+        let [dsums, hidden] = product_and_copy(dy, w2, |[mut dsums, mut hidden], rows, columns| {
             for (i, row) in rows.enumerate() {
                 let sums = &self.sums[row * inputs..][columns.clone()];
                 self.activation.backward(sums, hidden.row(i), dsums.row(i));
@@ -123,11 +108,7 @@ impl Backward for FeedForward {
             let (dsums, hidden) = self.hidden_gradient(w2, dy);
             let dw2 = tracked[3].then(|| self.second.weight(&hidden, dy));
             drop(hidden);
-            let dx = tracked[0].then(|| {
-                let mut dx = vec![0.0; x.len()];
-                self.first.input(w1, &dsums, &mut dx, Destination::Overwrite);
-                dx
-            });
+            let dx = tracked[0].then(|| self.first.input(w1, &dsums));
             let dw1 = tracked[1].then(|| self.first.weight(x, &dsums));
             let db1 = tracked[2].then(|| self.first.bias(&dsums));
             Ok([dx, dw1, db1, dw2, tracked[4].then(|| self.second.bias(dy))])

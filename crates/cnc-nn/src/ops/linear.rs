@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 use super::OpError;
 use super::autograd::apply3;
 use super::blocks::for_each_chunk;
-use super::gemm::{Destination, Matrix, MatrixMut, multiply_shared};
+use super::gemm::{Destination, Matrix, MatrixMut, multiply_shared, product};
 use super::storage::{on_cpu_f32, slice, with_values};
 
 const OP: &str = "linear";
@@ -92,11 +92,7 @@ impl CustomOp3 for Linear {
         with_values([x, weight, &gradient], |[x_values, weight_values, dy]| {
             let size = Size { rows: dy.len() / outputs.max(1), inputs, outputs };
             let device = x.device();
-            let dx = x.track_op().then(|| {
-                let mut dx = vec![0.0; size.rows * inputs];
-                size.input(weight_values, dy, &mut dx, Destination::Overwrite);
-                dx
-            });
+            let dx = x.track_op().then(|| size.input(weight_values, dy));
             let dw = weight.track_op().then(|| size.weight(x_values, dy));
             let db = bias.track_op().then(|| size.bias(dy));
             Ok((
@@ -119,31 +115,28 @@ pub(super) struct Size {
 impl Size {
     /// `y = x wᵀ + b`.
     pub fn forward(self, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
-        let mut y = vec![0.0; self.rows * self.outputs];
         let x = Matrix::new(x, self.rows, self.inputs);
         let weight = Matrix::new(weight, self.outputs, self.inputs).transposed();
-        let y_matrix = MatrixMut::new(&mut y, self.rows, self.outputs);
-        multiply_shared(y_matrix, x, weight, Destination::Overwrite, |mut tile, _, columns| {
-            add_to_rows(&mut tile, &bias[columns]);
-        });
-        y
+        product(x, weight, |mut tile, _, columns| add_to_rows(&mut tile, &bias[columns]))
     }
 
-    /// `dx (+)= dy w`.
-    pub fn input(self, weight: &[f32], dy: &[f32], dx: &mut [f32], mode: Destination) {
+    /// `dx = dy w`.
+    pub fn input(self, weight: &[f32], dy: &[f32]) -> Vec<f32> {
+        let dy = Matrix::new(dy, self.rows, self.outputs);
+        product(dy, Matrix::new(weight, self.outputs, self.inputs), |_, _, _| {})
+    }
+
+    /// `dx += dy w`.
+    pub fn add_input(self, weight: &[f32], dy: &[f32], dx: &mut [f32]) {
         let dy = Matrix::new(dy, self.rows, self.outputs);
         let weight = Matrix::new(weight, self.outputs, self.inputs);
-        multiply_shared(MatrixMut::new(dx, self.rows, self.inputs), dy, weight, mode, |_, _, _| {});
+        multiply_shared(MatrixMut::new(dx, self.rows, self.inputs), dy, weight, Destination::Add);
     }
 
     /// `dw = dyᵀ x`.
     pub fn weight(self, x: &[f32], dy: &[f32]) -> Vec<f32> {
-        let mut dw = vec![0.0; self.outputs * self.inputs];
         let dy = Matrix::new(dy, self.rows, self.outputs).transposed();
-        let x = Matrix::new(x, self.rows, self.inputs);
-        let dw_matrix = MatrixMut::new(&mut dw, self.outputs, self.inputs);
-        multiply_shared(dw_matrix, dy, x, Destination::Overwrite, |_, _, _| {});
-        dw
+        product(dy, Matrix::new(x, self.rows, self.inputs), |_, _, _| {})
     }
 
     /// `db` = sum of the rows of `dy`, from the first to the last.

@@ -37,6 +37,7 @@ mod gemm;
 mod gradients;
 pub mod layer_norm;
 pub mod linear;
+mod microkernel;
 pub mod pool;
 pub mod relu;
 pub mod residual;

@@ -4,6 +4,8 @@
 
 /// Lanes of a vector.
 pub(super) const LANES: usize = 8;
+/// Lanes of a wide vector.
+pub(super) const WIDE: usize = 2 * LANES;
 
 /// One set of vector instructions. A value of the type proves that the processor has it.
 pub(super) trait Simd: Copy {
@@ -50,6 +52,10 @@ pub(super) trait Simd: Copy {
     /// # Safety
     /// `at + 2 * LANES <= to.len()`.
     unsafe fn wide_store(self, value: Self::Wide, to: &mut [f32], at: usize);
+
+    /// Asks for the value to be brought near, where the processor can be asked: any address will do.
+    #[inline(always)]
+    fn prefetch(self, _from: *const f32) {}
 
     /// Lane by lane: `(value, place)` where `value` is larger than `best.0` or NaN, which is larger than everything, as in
     /// PyTorch's pooling; else `best`.
@@ -229,11 +235,11 @@ impl Simd for Portable {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256, __m512, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q, _mm_cvtsi128_si64, _mm_packus_epi16, _mm_packus_epi32,
-        _mm256_andnot_ps, _mm256_blendv_ps, _mm256_castpd_ps, _mm256_castps_pd, _mm256_castsi256_si128, _mm256_cmp_ps,
-        _mm256_cvttps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_or_ps,
-        _mm256_permute4x64_pd, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
-        _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+        __m256, __m512, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q, _MM_HINT_T0, _mm_cvtsi128_si64, _mm_packus_epi16,
+        _mm_packus_epi32, _mm_prefetch, _mm256_andnot_ps, _mm256_blendv_ps, _mm256_castpd_ps, _mm256_castps_pd,
+        _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvttps_epi32, _mm256_extracti128_si256, _mm256_fmadd_ps,
+        _mm256_loadu_ps, _mm256_or_ps, _mm256_permute4x64_pd, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps,
+        _mm256_storeu_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
     };
 
     use super::{Kernel, LANES, Simd};
@@ -261,6 +267,12 @@ mod x86 {
         type Vector = __m256;
 
         wide_as_two_vectors!();
+
+        #[inline(always)]
+        fn prefetch(self, from: *const f32) {
+            // SAFETY: every x86-64 has the instruction, which reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) }
+        }
 
         #[inline(always)]
         fn splat(self, value: f32) -> __m256 {
@@ -395,6 +407,11 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn prefetch(self, from: *const f32) {
+            self.0.prefetch(from);
+        }
+
+        #[inline(always)]
         fn splat(self, value: f32) -> __m256 {
             self.0.splat(value)
         }
@@ -469,6 +486,25 @@ pub(super) fn sum_of_pairs(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32) ->
     lanes.into_iter().chain(a_rest.iter().zip(b_rest).map(|(a, b)| f(*a, *b))).sum()
 }
 
+/// A square with rows and columns changed over.
+#[inline(always)]
+pub(super) fn transpose(square: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has SSE; four values are read and written at a time.
+    unsafe {
+        use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_loadu_ps, _mm_storeu_ps};
+        let [mut a, mut b, mut c, mut d] = square.each_ref().map(|row| _mm_loadu_ps(row.as_ptr()));
+        _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+        let mut rows = square;
+        for (row, values) in rows.iter_mut().zip([a, b, c, d]) {
+            _mm_storeu_ps(row.as_mut_ptr(), values);
+        }
+        rows
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::array::from_fn(|row| std::array::from_fn(|column| square[column][row]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -537,6 +573,13 @@ mod tests {
         let best = Portable.keep_larger(best, one, [3.0; LANES]);
         assert!(best.0.iter().all(|value| value.is_nan()));
         assert_eq!(best.1, [2.0; LANES]);
+    }
+
+    #[test]
+    fn the_rows_of_a_transposed_square_are_its_columns() {
+        let square = [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0], [9.0, 10.0, 11.0, 12.0], [13.0, 14.0, 15.0, 16.0]];
+        assert_eq!(transpose(square)[1], [2.0, 6.0, 10.0, 14.0]);
+        assert_eq!(transpose(transpose(square)), square);
     }
 
     #[test]

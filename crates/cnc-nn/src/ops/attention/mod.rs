@@ -20,7 +20,7 @@ use super::OpError;
 use super::autograd::{Backward, Computed, differentiable};
 use super::dropout::Mask;
 use super::feed_forward::Map;
-use super::gemm::{Destination, MatrixMut};
+use super::gemm::MatrixMut;
 use super::linear::{self, Size};
 use super::sequences::Sequences;
 use super::storage::{on_cpu_f32, with_values};
@@ -204,11 +204,9 @@ impl Backward for SelfAttention {
         let values = with_values([x, wq, wk, wv, result, &gradient], |[x, wq, wk, wv, y, dy]| {
             let projected = self.gradients(y, dy);
             let mut values = vec![tracked[0].then(|| {
-                let mut dx = vec![0.0; x.len()];
-                for (i, weight) in [wq, wk, wv].into_iter().enumerate() {
-                    let mode = if i == 0 { Destination::Overwrite } else { Destination::Add };
-                    self.size.input(weight, &projected[i], &mut dx, mode);
-                }
+                let mut dx = self.size.input(wq, &projected[0]);
+                self.size.add_input(wk, &projected[1], &mut dx);
+                self.size.add_input(wv, &projected[2], &mut dx);
                 dx
             })];
             for (i, gradient) in projected.iter().enumerate() {

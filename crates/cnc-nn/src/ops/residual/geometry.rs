@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-/// Rows of a matrix product at least in a block: enough to use a panel of weights often.
-const FEWEST_ROWS: usize = 112;
-/// Rows of a block at most, and values of one of its rows times rows: so that most blocks stay in the second-level cache.
-const MOST_ROWS: usize = 256;
+/// Rows of a matrix product in a block, about: enough to use a panel of weights often.
+const FEWEST_ROWS: usize = 168;
+/// So many rows where they are short: values of one of its rows times rows, so that most blocks stay in the second-level cache.
+const MOST_ROWS: usize = 336;
 const BLOCK_VALUES: usize = 48 << 10;
-/// Lanes at most, and at least where each adds up a weight gradient of its own.
+/// Lanes at most, and at least where each adds up a weight gradient of its own; always a power of two.
 const LANES: Range<usize> = 4..32;
 /// Values of partial weight gradients at most, over all lanes (16 MiB), unless that leaves too few lanes.
 const PARTIAL_VALUES: usize = 4 << 20;
@@ -57,7 +57,7 @@ impl Conv {
 
     /// Lines of the result, over all images, that a lane has: lanes are what threads share. It depends on the sizes alone.
     pub fn lines_per_lane(self) -> usize {
-        let lanes = (PARTIAL_VALUES / self.weight_len().max(1)).clamp(LANES.start, LANES.end);
+        let lanes = 1 << (PARTIAL_VALUES / self.weight_len()).clamp(LANES.start, LANES.end).ilog2();
         (self.batch * self.out_height()).div_ceil(lanes).max(1)
     }
 
@@ -71,7 +71,10 @@ impl Conv {
     /// The blocks of a lane, each a list of pieces of images.
     pub fn blocks(self, lane: Range<usize>) -> impl Iterator<Item = Vec<Piece>> {
         let rows = (BLOCK_VALUES / self.inputs.max(self.outputs)).clamp(FEWEST_ROWS, MOST_ROWS);
-        Piece::blocks(lane, rows.div_ceil(self.out_width()), self.out_height())
+        // About as many lines as these rows are, but no short block at the end of the lane.
+        let lines = rows.div_ceil(self.out_width());
+        let blocks = ((lane.len() + lines / 2) / lines).max(1);
+        Piece::blocks(lane.clone(), lane.len().div_ceil(blocks), self.out_height())
     }
 
     /// Where the lines of the input begin that belong to a line of the result, over all images.

@@ -8,7 +8,7 @@ use super::buffers::Buffer;
 use super::geometry::{Conv, Piece, Window, split};
 pub(super) use super::maps::Epilogue;
 use super::maps::{Activate, Affine, Backward, Mask, Normalised, Spread, Sums, finish};
-use super::product::{COLUMNS, Destination, GatherOuter, GatherProduct, OuterLayout, Panels};
+use super::product::{COLUMNS, Destination, GatherOuter, GatherProduct, OuterLayout, Panels, Rows};
 use super::winograd;
 use crate::ops::blocks::{for_each_chunk, sum_in_order};
 use crate::ops::simd::dispatch;
@@ -25,7 +25,7 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// Whether products can read the values where they are.
     fn direct(&self, conv: Conv) -> bool {
-        self.affine.is_none() && conv.kernel == 1 && conv.inputs.is_multiple_of(COLUMNS)
+        self.affine.is_none() && conv.kernel == 1
     }
 
     /// Writes what the pieces of a block see into the scratch buffer.
@@ -52,9 +52,8 @@ impl Source<'_> {
     }
 }
 
-/// Room for `len` values and a vector's reach behind them.
-pub(super) fn reserve(scratch: &mut Vec<f32>, len: usize) {
-    let len = len + 2 * COLUMNS;
+/// Room for `len` values.
+fn reserve(scratch: &mut Vec<f32>, len: usize) {
     if scratch.len() < len {
         scratch.resize(len, 0.0);
     }
@@ -83,12 +82,17 @@ fn seen_starts(conv: Conv, pieces: &[Piece], direct: bool) -> Vec<usize> {
 fn forward_panels(conv: Conv, weight: &[f32]) -> Panels {
     let (kernel, inputs) = (conv.kernel, conv.inputs);
     let places = kernel * kernel;
+    // So few inputs at a time that what is written stays in the first-level cache until all columns are.
+    const TOGETHER: usize = 32;
     Panels::new(places * inputs, conv.outputs, |first, count, out| {
-        for column in 0..count {
-            let weight = &weight[(first + column) * inputs * places..][..inputs * places];
-            for (input, weight) in weight.chunks_exact(places).enumerate() {
-                for (place, weight) in weight.iter().enumerate() {
-                    out[(place * inputs + input) * COLUMNS + column] = *weight;
+        for start in (0..inputs).step_by(TOGETHER) {
+            let together = start..(start + TOGETHER).min(inputs);
+            for column in 0..count {
+                let weight = &weight[(first + column) * inputs * places..][..inputs * places];
+                for (input, weight) in together.clone().zip(weight[start * places..].chunks_exact(places)) {
+                    for (place, weight) in weight.iter().enumerate() {
+                        out[(place * inputs + input) * COLUMNS + column] = *weight;
+                    }
                 }
             }
         }
@@ -120,10 +124,12 @@ pub(super) fn forward(conv: Conv, source: Source, weight: &[f32], epilogue: Epil
             let starts = seen_starts(conv, &pieces, direct);
             let targets: Vec<usize> = (0..pixels).map(|pixel| pixel * conv.outputs).collect();
             dispatch(GatherProduct {
-                values: if direct { source.values } else { scratch },
-                starts: &starts,
-                taps: conv.kernel,
-                depth: conv.kernel * conv.inputs,
+                rows: Rows {
+                    values: if direct { source.values } else { scratch },
+                    starts: &starts,
+                    taps: conv.kernel,
+                    depth: conv.kernel * conv.inputs,
+                },
                 panels: panels.view(),
                 out,
                 targets: &targets,
@@ -273,7 +279,6 @@ fn own_starts(conv: Conv, pieces: &[Piece]) -> Vec<usize> {
 struct Scratch {
     seen: Vec<f32>,
     seeing: Vec<f32>,
-    outer: Vec<f32>,
 }
 
 /// The weight of a convolution, and whether its gradient is wanted.
@@ -306,12 +311,12 @@ pub(super) fn backward(
         None => lanes.iter().map(|_| None).collect(),
     };
     let direct = source.direct(conv);
-    let layout = OuterLayout { outputs: conv.outputs, taps: conv.kernel, depth: conv.kernel * conv.inputs };
+    let layout = OuterLayout { outputs: conv.outputs, columns: conv.kernel * conv.kernel * conv.inputs };
     let work = |scratch: &mut Scratch, ((lane, start), dx): ((std::ops::Range<usize>, usize), Option<&mut [f32]>)| {
-        let mut partial = Buffer::zeros(if weight_wanted { layout.len() } else { 0 });
+        let mut partial = Buffer::any(if weight_wanted { layout.len() } else { 0 });
         let mut sums = Sums::zeros(conv.inputs);
         let (mut at, mut rest) = (start, dx);
-        for pieces in conv.blocks(lane) {
+        for (block, pieces) in conv.blocks(lane).enumerate() {
             incoming.fill(conv, &pieces, &mut scratch.seeing);
             if weight_wanted {
                 if !direct {
@@ -320,11 +325,15 @@ pub(super) fn backward(
                 dispatch(GatherOuter {
                     left: &scratch.seeing,
                     left_starts: &own_starts(conv, &pieces),
-                    right: if direct { source.values } else { &scratch.seen },
-                    right_starts: &seen_starts(conv, &pieces, direct),
+                    right: Rows {
+                        values: if direct { source.values } else { &scratch.seen },
+                        starts: &seen_starts(conv, &pieces, direct),
+                        taps: conv.kernel,
+                        depth: conv.kernel * conv.inputs,
+                    },
                     layout,
                     out: &mut partial,
-                    scratch: &mut scratch.outer,
+                    destination: if block == 0 { Destination::Overwrite } else { Destination::Add },
                 });
             }
             let Some(dx) = rest.take() else { continue };
@@ -340,10 +349,12 @@ pub(super) fn backward(
                     continue;
                 }
                 dispatch(GatherProduct {
-                    values: &scratch.seeing,
-                    starts: &starts,
-                    taps: class.taps[0],
-                    depth: class.taps[1] * conv.outputs,
+                    rows: Rows {
+                        values: &scratch.seeing,
+                        starts: &starts,
+                        taps: class.taps[0],
+                        depth: class.taps[1] * conv.outputs,
+                    },
                     panels: class.panels.view(),
                     out,
                     targets: &targets,
@@ -370,10 +381,11 @@ fn by_channel(conv: Conv, layout: OuterLayout, gradient: &[f32]) -> Vec<f32> {
     let (places, inputs) = (conv.kernel * conv.kernel, conv.inputs);
     let mut out = vec![0.0; conv.weight_len()];
     for_each_chunk(&mut out, places * inputs, gradient.len(), |output, out| {
-        layout.for_each_run(gradient, output, |at, values| {
+        for panel in 0..layout.columns.div_ceil(COLUMNS) {
+            let (at, values) = (panel * COLUMNS, layout.panel_row(gradient, panel, output));
             if places == 1 {
                 out[at..at + values.len()].copy_from_slice(values);
-                return;
+                continue;
             }
             let (mut place, mut input) = (at / inputs, at % inputs);
             for value in values {
@@ -383,7 +395,7 @@ fn by_channel(conv: Conv, layout: OuterLayout, gradient: &[f32]) -> Vec<f32> {
                     (place, input) = (place + 1, 0);
                 }
             }
-        });
+        }
     });
     out
 }

@@ -1,18 +1,36 @@
 //! The two matrix products that a convolution is made of, on rows that lie anywhere in memory: so no copy of the image is
-//! unfolded. Both keep a tile of [`ROWS`] x [`COLUMNS`] results in registers.
+//! unfolded. Both copy as much of their factors as the caches hold to where the micro-kernel wants it.
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use crate::ops::blocks::for_each_chunk;
-use crate::ops::simd::{Kernel, LANES, Simd};
+use crate::ops::microkernel::{AHEAD, LINE, PANEL, Panel, STRIP, Strip, Target, multiply_tile};
+use crate::ops::simd::{Kernel, Simd, WIDE};
 
-/// Rows of a tile: with two vectors each, twelve of the sixteen registers of AVX2. AVX-512, with one vector each, takes two
-/// tiles at a time.
-const ROWS: usize = 6;
-/// Columns of a tile.
-pub(super) const COLUMNS: usize = 2 * LANES;
-/// Values of a row that are multiplied at a time: a panel of this depth stays in the first-level cache.
+/// Columns of a panel.
+pub(super) const COLUMNS: usize = PANEL;
+/// Values of a gathered row that are copied at a time, at most: a panel and a strip of this depth stay in the first-level
+/// cache.
 const DEPTH: usize = 256;
+/// Values from one copied row to the next: so many more that the rows do not fall into the same few sets of the cache.
+const PITCH: usize = DEPTH + 16;
+/// Rows that the processor is asked for ahead of the one that is copied.
+const ROWS_AHEAD: usize = 4;
+
+thread_local! {
+    /// What a thread copies factors to; any values.
+    static SCRATCH: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// The thread's scratch, to be put back, with room for `len` values.
+fn take_scratch(len: usize) -> Vec<f32> {
+    let mut scratch = SCRATCH.take();
+    if scratch.len() < len {
+        scratch.resize(len, 0.0);
+    }
+    scratch
+}
 
 /// What becomes of the values that are there already.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,273 +76,189 @@ impl Panels {
     }
 }
 
-/// `out = rows · panels`: row `r` of the left matrix is put together from `taps` runs of `depth` values, the `t`-th of which
-/// starts at `values[starts[r * taps + t]]`; row `r` of the result starts at `out[targets[r]]`.
-pub(super) struct GatherProduct<'a> {
+/// A matrix whose rows lie in pieces: row `r` is put together from `taps` runs of `depth` values, the `t`-th of which starts at
+/// `values[starts[r * taps + t]]`.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
     pub values: &'a [f32],
     pub starts: &'a [usize],
     pub taps: usize,
     pub depth: usize,
+}
+
+impl Rows<'_> {
+    fn columns(&self) -> usize {
+        self.taps * self.depth
+    }
+
+    fn check(&self, rows: usize) {
+        let Self { values, starts, taps, depth } = self;
+        assert_eq!(starts.len(), taps * rows, "runs of gathered rows");
+        assert!(starts.iter().all(|start| start + depth <= values.len()), "a row ends behind the values");
+    }
+
+    /// Copies some of the columns, at most [`DEPTH`], to rows [`PITCH`] values from each other.
+    #[inline(always)]
+    fn gather<S: Simd>(&self, simd: S, columns: &Range<usize>, out: &mut [f32]) {
+        let Self { values, starts, taps, depth } = self;
+        let (tap, within) = (columns.start / depth, columns.start % depth);
+        for (row, out) in out.chunks_exact_mut(PITCH).take(starts.len() / taps).enumerate() {
+            if let Some(start) = starts.get((row + ROWS_AHEAD) * taps + tap) {
+                for at in (0..columns.len().min(depth - within)).step_by(WIDE) {
+                    simd.prefetch(values.as_ptr().wrapping_add(start + within + at));
+                }
+            }
+            let (mut within, mut out) = (within, &mut out[..columns.len()]);
+            for start in &starts[row * taps + tap..(row + 1) * taps] {
+                let (to, rest) = out.split_at_mut((depth - within).min(out.len()));
+                copy(simd, &values[start + within..][..to.len()], to);
+                (within, out) = (0, rest);
+                if out.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Copies short runs: a call of the library's routine takes longer than these few vectors.
+#[inline(always)]
+fn copy<S: Simd>(simd: S, from: &[f32], to: &mut [f32]) {
+    assert_eq!(from.len(), to.len(), "as many values as there are places");
+    if to.len() < WIDE {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        return;
+    }
+    let last = to.len() - WIDE;
+    for at in (0..last).step_by(WIDE).chain([last]) {
+        // SAFETY: a vector that starts at `last` or before ends within both.
+        unsafe { simd.wide_store(simd.wide_load(from, at), to, at) };
+    }
+}
+
+/// `out = rows · panels`: row `r` of the result starts at `out[targets[r]]`.
+pub(super) struct GatherProduct<'a> {
+    pub rows: Rows<'a>,
     pub panels: PanelView<'a>,
     pub out: &'a mut [f32],
     pub targets: &'a [usize],
     pub destination: Destination,
 }
 
-impl GatherProduct<'_> {
-    fn check(&self) {
-        let Self { values, starts, taps, depth, panels, out, targets, .. } = self;
-        assert_eq!((panels.rows, starts.len()), (taps * depth, taps * targets.len()), "shapes of a gathered product");
-        assert!(starts.iter().all(|start| start + depth <= values.len()), "a row ends behind the values");
-        assert!(targets.iter().all(|target| target + panels.columns <= out.len()), "a row ends behind the result");
-    }
-}
-
 impl Kernel for GatherProduct<'_> {
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        self.check();
-        let (taps, depth, columns) = (self.taps, self.depth, self.panels.columns);
-        let mut first = true;
-        // Several short runs together, or parts of a long one: about as deep as the panel that stays in the cache.
-        let together = (DEPTH / depth.max(1)).max(1);
-        for tap in (0..taps).step_by(together) {
-            for at in (0..depth).step_by(DEPTH) {
-                let taps = tap..(tap + together).min(taps);
-                let add = !first || self.destination == Destination::Add;
-                let run = &Run { taps, at, len: DEPTH.min(depth - at), add };
-                first = false;
-                let (panels, mut panel) = (columns.div_ceil(COLUMNS), 0);
-                while S::TALL && panel + 2 <= panels {
-                    let mut row = 0;
-                    while row + 2 * ROWS <= self.targets.len() {
-                        self.tile::<S, { 2 * ROWS }, 2>(simd, run, panel, row);
-                        row += 2 * ROWS;
+    fn run<S: Simd>(self, simd: S) {
+        let Self { rows, panels, out, targets, destination } = self;
+        rows.check(targets.len());
+        assert_eq!(panels.rows, rows.columns(), "shapes of a gathered product");
+        assert!(targets.iter().all(|target| target + panels.columns <= out.len()), "a row ends behind the result");
+        let mut scratch = take_scratch(targets.len().next_multiple_of(STRIP) * PITCH);
+        let (deep, columns) = (rows.columns(), panels.columns);
+        let parts = deep.div_ceil(DEPTH);
+        for part in 0..parts {
+            let depth = part * deep / parts..(part + 1) * deep / parts;
+            rows.gather(simd, &depth, &mut scratch);
+            let add = part > 0 || destination == Destination::Add;
+            for panel in 0..columns.div_ceil(COLUMNS) {
+                let first = panel * COLUMNS;
+                let start = panel * panels.stride + depth.start * COLUMNS;
+                let values = &panels.values[start..start + depth.len() * COLUMNS];
+                let panel = Panel::<COLUMNS> { values, rows: depth.len() };
+                // Each strip brings a part of the next panel near.
+                let mut ahead = panels.values.as_ptr().wrapping_add(start + panels.stride);
+                for (strip, targets) in scratch.chunks_exact(STRIP * PITCH).zip(targets.chunks(STRIP)) {
+                    let out = out.as_mut_ptr();
+                    // SAFETY: the ends of all rows have been compared with the result, which is ours alone.
+                    unsafe {
+                        let rows: [*mut f32; STRIP] =
+                            std::array::from_fn(|i| out.add(targets[i.min(targets.len() - 1)] + first));
+                        let rows = &rows[..targets.len()];
+                        let target = &Target { rows, columns: COLUMNS.min(columns - first), scale: 1.0, add, ahead };
+                        multiply_tile(simd, Strip::<PITCH, 1>(strip), panel, target);
                     }
-                    self.column_of_tiles(simd, run, panel, row);
-                    self.column_of_tiles(simd, run, panel + 1, row);
-                    panel += 2;
-                }
-                for panel in panel..panels {
-                    self.column_of_tiles(simd, run, panel, 0);
+                    ahead = ahead.wrapping_add(depth.len() / AHEAD * LINE);
                 }
             }
         }
+        SCRATCH.set(scratch);
     }
 }
 
-/// A part of the rows of the left matrix.
-struct Run {
-    taps: Range<usize>,
-    at: usize,
-    len: usize,
-    add: bool,
-}
-
-impl GatherProduct<'_> {
-    /// All rows from `row` on, in tiles one panel wide.
-    #[inline(always)]
-    fn column_of_tiles<S: Simd>(&mut self, simd: S, run: &Run, panel: usize, mut row: usize) {
-        while S::TALL && row + 2 * ROWS <= self.targets.len() {
-            self.tile::<S, { 2 * ROWS }, 1>(simd, run, panel, row);
-            row += 2 * ROWS;
-        }
-        while row + ROWS <= self.targets.len() {
-            self.tile::<S, ROWS, 1>(simd, run, panel, row);
-            row += ROWS;
-        }
-        match self.targets.len() - row {
-            1 => self.tile::<S, 1, 1>(simd, run, panel, row),
-            2 => self.tile::<S, 2, 1>(simd, run, panel, row),
-            3 => self.tile::<S, 3, 1>(simd, run, panel, row),
-            4 => self.tile::<S, 4, 1>(simd, run, panel, row),
-            5 => self.tile::<S, 5, 1>(simd, run, panel, row),
-            _ => {}
-        }
-    }
-
-    /// `M` rows by `P` panels.
-    #[inline(always)]
-    fn tile<S: Simd, const M: usize, const P: usize>(&mut self, simd: S, run: &Run, panel: usize, row: usize) {
-        let Self { values, starts, taps, depth, panels, out, targets, .. } = self;
-        let mut sums = [[simd.wide_splat(0.0); M]; P];
-        for tap in run.taps.clone() {
-            let from: [usize; M] = std::array::from_fn(|i| starts[(row + i) * *taps + tap] + run.at);
-            let weights: [&[f32]; P] = std::array::from_fn(|p| {
-                let start = (panel + p) * panels.stride + (tap * *depth + run.at) * COLUMNS;
-                &panels.values[start..start + run.len * COLUMNS]
-            });
-            for k in 0..run.len {
-                // SAFETY: `check` has compared all starts with the values, `weights` have `len` rows.
-                unsafe {
-                    let weights = weights.map(|weights| simd.wide_load(weights, k * COLUMNS));
-                    for (i, from) in from.into_iter().enumerate() {
-                        let value = simd.wide_broadcast(values, from + k);
-                        for (sums, weights) in sums.iter_mut().zip(weights) {
-                            sums[i] = simd.wide_multiply_add(value, weights, sums[i]);
-                        }
-                    }
-                }
-            }
-        }
-        for (panel, sums) in (panel..).zip(sums) {
-            let to = std::array::from_fn(|i| targets[row + i] + panel * COLUMNS);
-            put(simd, sums, out, to, panels.columns - panel * COLUMNS, run.add);
-        }
-    }
-}
-
-/// `out += leftᵀ · right` over rows: row `r` of `left` is `left[left_starts[r]..][..outputs]`, row `r` of `right` is put
-/// together from `taps` runs of `depth` values, the `t`-th of which starts at `right[right_starts[r * taps + t]]` and has
-/// [`COLUMNS`] values of anything behind it.
+/// `out = leftᵀ · right` over rows, or added to it: row `r` of `left` is `left[left_starts[r]..][..outputs]`.
 ///
-/// `out` is as [`OuterLayout`] has it. The left matrix is copied to strips of [`ROWS`] columns, the right one a panel at a
+/// `out` is as [`OuterLayout`] has it. The left matrix is copied to strips of columns, the right one [`DEPTH`] columns at a
 /// time, as both are read many times and their rows lie far from each other.
 pub(super) struct GatherOuter<'a> {
     pub left: &'a [f32],
     pub left_starts: &'a [usize],
-    pub right: &'a [f32],
-    pub right_starts: &'a [usize],
+    pub right: Rows<'a>,
     pub layout: OuterLayout,
     pub out: &'a mut [f32],
-    /// Any values; kept by the caller so that it is not made each time.
-    pub scratch: &'a mut Vec<f32>,
+    pub destination: Destination,
 }
 
-/// An `outputs` x `taps * depth` matrix as panels of [`COLUMNS`] columns that do not reach over a tap, row after row, with
-/// rows of zeros to a multiple of [`ROWS`].
+/// An `outputs` x `columns` matrix as panels of [`COLUMNS`] columns, each row after row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OuterLayout {
     pub outputs: usize,
-    pub taps: usize,
-    pub depth: usize,
+    pub columns: usize,
 }
 
 impl OuterLayout {
     pub fn len(self) -> usize {
-        self.taps * self.depth.div_ceil(COLUMNS) * self.panel_len()
+        self.columns.div_ceil(COLUMNS) * self.panel_len()
     }
 
     fn panel_len(self) -> usize {
-        self.outputs.next_multiple_of(ROWS) * COLUMNS
+        self.outputs * COLUMNS
     }
 
     /// The values of a row that are in a panel.
     pub fn panel_row(self, values: &[f32], panel: usize, output: usize) -> &[f32] {
-        &values[panel * self.panel_len() + output * COLUMNS..][..COLUMNS]
-    }
-
-    /// Calls `run(column, values)` for all values of a row that lie beside each other.
-    pub fn for_each_run(self, values: &[f32], output: usize, mut run: impl FnMut(usize, &[f32])) {
-        let panels = self.depth.div_ceil(COLUMNS);
-        for (panel, values) in values.chunks_exact(self.panel_len().max(1)).enumerate() {
-            let (tap, column) = (panel / panels, panel % panels * COLUMNS);
-            let columns = COLUMNS.min(self.depth - column);
-            run(tap * self.depth + column, &values[output * COLUMNS..][..columns]);
-        }
+        let columns = COLUMNS.min(self.columns - panel * COLUMNS);
+        &values[panel * self.panel_len() + output * COLUMNS..][..columns]
     }
 }
 
 impl Kernel for GatherOuter<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { left, left_starts, right, right_starts, layout, out, scratch } = self;
-        let OuterLayout { outputs, taps, depth } = layout;
-        let rows = left_starts.len();
-        assert_eq!((right_starts.len(), out.len()), (taps * rows, layout.len()), "shapes of an outer product");
+        let Self { left, left_starts, right, layout, out, destination } = self;
+        let (outputs, rows) = (layout.outputs, left_starts.len());
+        right.check(rows);
+        assert_eq!((right.columns(), out.len()), (layout.columns, layout.len()), "shapes of an outer product");
         assert!(left_starts.iter().all(|start| start + outputs <= left.len()), "a row ends behind the left values");
-        let reach = depth.next_multiple_of(COLUMNS);
-        assert!(right_starts.iter().all(|start| start + reach <= right.len()), "a row ends behind the right values");
 
-        let strips = outputs.div_ceil(ROWS);
-        scratch.resize(scratch.len().max(rows * (strips * ROWS + COLUMNS)), 0.0);
-        let (lefts, panel) = scratch.split_at_mut(rows * strips * ROWS);
+        let strips = outputs.div_ceil(STRIP);
+        let mut scratch = take_scratch(rows * (strips * STRIP + PITCH));
+        let (lefts, rights) = scratch.split_at_mut(rows * strips * STRIP);
         for (row, start) in left_starts.iter().enumerate() {
-            let (whole, rest) = left[*start..start + outputs].as_chunks::<ROWS>();
+            let (whole, rest) = left[*start..start + outputs].as_chunks::<STRIP>();
             for (strip, values) in whole.iter().enumerate() {
-                lefts[(strip * rows + row) * ROWS..][..ROWS].copy_from_slice(values);
+                lefts[(strip * rows + row) * STRIP..][..STRIP].copy_from_slice(values);
             }
             if !rest.is_empty() {
-                let to = &mut lefts[((strips - 1) * rows + row) * ROWS..][..ROWS];
-                to[..rest.len()].copy_from_slice(rest);
-                to[rest.len()..].fill(0.0);
+                lefts[((strips - 1) * rows + row) * STRIP..][..rest.len()].copy_from_slice(rest);
             }
         }
-        let tiles = out.chunks_exact_mut(layout.panel_len().max(1));
-        let columns = (0..taps).flat_map(|tap| (0..depth).step_by(COLUMNS).map(move |column| (tap, column)));
-        for ((tap, column), out) in columns.zip(tiles) {
-            for (panel, starts) in panel.chunks_exact_mut(COLUMNS).zip(right_starts.chunks_exact(taps)) {
-                panel.copy_from_slice(&right[starts[tap] + column..][..COLUMNS]);
-            }
-            let panel = &panel[..rows * COLUMNS];
-            let (strip_len, tile_len) = (rows * ROWS, ROWS * COLUMNS);
-            let mut strip = 0;
-            while S::TALL && strip + 2 <= strips {
-                let (first, second) = lefts[strip * strip_len..(strip + 2) * strip_len].split_at(strip_len);
-                let out = &mut out[strip * tile_len..(strip + 2) * tile_len];
-                outer_tiles::<S, 2, { 2 * ROWS }>(simd, [first, second], panel, out);
-                strip += 2;
-            }
-            for strip in strip..strips {
-                let left = &lefts[strip * strip_len..(strip + 1) * strip_len];
-                outer_tiles::<S, 1, ROWS>(simd, [left], panel, &mut out[strip * tile_len..(strip + 1) * tile_len]);
-            }
-        }
-    }
-}
-
-/// Adds the product of strips of [`ROWS`] columns, transposed, and a panel to the `M` rows of their tiles in `out`.
-#[inline(always)]
-fn outer_tiles<S: Simd, const STRIPS: usize, const M: usize>(
-    simd: S,
-    strips: [&[f32]; STRIPS],
-    panel: &[f32],
-    out: &mut [f32],
-) {
-    let rows = panel.len() / COLUMNS;
-    assert!(STRIPS * ROWS == M && strips.iter().all(|strip| strip.len() == rows * ROWS), "strips as long as the panel");
-    let mut sums = [simd.wide_splat(0.0); M];
-    for k in 0..rows {
-        // SAFETY: each strip has `rows` times `ROWS` values, the panel `rows` times `COLUMNS`.
-        unsafe {
-            let right = simd.wide_load(panel, k * COLUMNS);
-            for (strip, sums) in strips.iter().zip(sums.chunks_exact_mut(ROWS)) {
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    *sum = simd.wide_multiply_add(simd.wide_broadcast(strip, k * ROWS + i), right, *sum);
+        let add = destination == Destination::Add;
+        let together = (layout.panel_len() * (DEPTH / COLUMNS)).max(1);
+        for (out, first) in out.chunks_mut(together).zip((0..).step_by(DEPTH)) {
+            right.gather(simd, &(first..(first + DEPTH).min(layout.columns)), rights);
+            for (out, column) in out.chunks_exact_mut(layout.panel_len()).zip((0..).step_by(COLUMNS)) {
+                let panel = Panel::<PITCH> { values: &rights[column..], rows };
+                let strips = lefts.chunks_exact((rows * STRIP).max(1));
+                for (left, out) in strips.zip(out.chunks_mut(STRIP * COLUMNS)) {
+                    let (first, count) = (out.as_mut_ptr(), out.len() / COLUMNS);
+                    let rows: [*mut f32; STRIP] = std::array::from_fn(|i| first.wrapping_add(i * COLUMNS));
+                    // Columns that are not there get any values.
+                    let target = &Target { rows: &rows[..count], columns: COLUMNS, scale: 1.0, add, ahead: first };
+                    // SAFETY: the rows are those of `out`, each with all columns.
+                    unsafe { multiply_tile(simd, Strip::<1, STRIP>(left), panel, target) };
                 }
             }
         }
-    }
-    put(simd, sums, out, std::array::from_fn(|i| i * COLUMNS), COLUMNS, true);
-}
-
-/// Writes or adds a tile to `out`: its rows start at `to`, and of its columns the first `columns` are there.
-#[inline(always)]
-fn put<S: Simd, const M: usize>(
-    simd: S,
-    sums: [S::Wide; M],
-    out: &mut [f32],
-    to: [usize; M],
-    columns: usize,
-    add: bool,
-) {
-    let one = simd.wide_splat(1.0);
-    for (sum, to) in sums.into_iter().zip(to) {
-        if columns >= COLUMNS {
-            assert!(to + COLUMNS <= out.len(), "a tile ends behind the result");
-            // SAFETY: just compared with the length.
-            unsafe {
-                let sum = if add { simd.wide_multiply_add(simd.wide_load(out, to), one, sum) } else { sum };
-                simd.wide_store(sum, out, to);
-            }
-        } else {
-            let mut values = [0.0; COLUMNS];
-            // SAFETY: there are as many values as a tile has columns.
-            unsafe { simd.wide_store(sum, &mut values, 0) };
-            for (out, sum) in out[to..to + columns].iter_mut().zip(values) {
-                *out = if add { *out + sum } else { sum };
-            }
-        }
+        SCRATCH.set(scratch);
     }
 }
 
@@ -366,7 +300,8 @@ mod tests {
                 }
                 let (out_slice, panels) = (&mut out[..], panels.view());
                 let (values, starts, targets) = (&values[..], &starts[..], &targets[..]);
-                dispatch(GatherProduct { values, starts, taps, depth, panels, out: out_slice, targets, destination });
+                let gathered = Rows { values, starts, taps, depth };
+                dispatch(GatherProduct { rows: gathered, panels, out: out_slice, targets, destination });
                 assert_eq!(out, expected, "{rows} rows, {taps} x {depth} deep, {columns} columns");
             }
         }
@@ -374,22 +309,25 @@ mod tests {
 
     #[test]
     fn a_gathered_outer_product_is_the_sum_over_rows_at_every_size() {
-        for (rows, taps, depth, outputs) in [(1, 1, 1, 1), (9, 2, 21, 7), (30, 3, 16, 13), (5, 1, 40, 6)] {
+        for (rows, taps, depth, outputs) in
+            [(1, 1, 1, 1), (9, 2, 21, 7), (30, 3, 16, 13), (5, 1, 40, 6), (4, 2, 150, 14)]
+        {
             let (left, right) = (numbers(rows * 2 + outputs), numbers(rows * 3 + depth + 60));
             let left_starts: Vec<usize> = (0..rows).map(|row| row * 2).collect();
             let right_starts: Vec<usize> = (0..rows * taps).map(|i| (i * 5) % (rows * 3 + 40)).collect();
-            let layout = OuterLayout { outputs, taps, depth };
+            let layout = OuterLayout { outputs, columns: taps * depth };
             let mut out = vec![2.0; layout.len()];
-            let (left, left_starts, right, right_starts) = (&left, &left_starts, &right, &right_starts);
-            let scratch = &mut Vec::new();
-            dispatch(GatherOuter { left, left_starts, right, right_starts, layout, out: &mut out, scratch });
-            for output in 0..outputs {
-                let mut row = vec![0.0; taps * depth];
-                layout.for_each_run(&out, output, |at, values| row[at..at + values.len()].copy_from_slice(values));
-                for (i, value) in row.into_iter().enumerate() {
+            let gathered = Rows { values: &right, starts: &right_starts, taps, depth };
+            for (destination, times) in [(Destination::Overwrite, 1.0), (Destination::Add, 2.0)] {
+                let (left, left_starts, right) = (&left, &left_starts, gathered);
+                dispatch(GatherOuter { left, left_starts, right, layout, out: &mut out, destination });
+                for i in 0..outputs * taps * depth {
+                    let (output, i) = (i / (taps * depth), i % (taps * depth));
+                    let value = layout.panel_row(&out, i / COLUMNS, output)[i % COLUMNS];
                     let (tap, column) = (i / depth, i % depth);
-                    let term = |r: usize| left[left_starts[r] + output] * right[right_starts[r * taps + tap] + column];
-                    assert_eq!(value, 2.0 + (0..rows).map(term).sum::<f32>(), "{rows} rows, {layout:?}");
+                    let term =
+                        |r: usize| left[left_starts[r] + output] * right.values[right_starts[r * taps + tap] + column];
+                    assert_eq!(value, times * (0..rows).map(term).sum::<f32>(), "{rows} rows, {layout:?}");
                 }
             }
         }

@@ -10,9 +10,9 @@ use super::buffers::Buffer;
 use super::geometry::{Conv, Piece, Window, split};
 use super::maps::{Mask, Spread, Sums, finish};
 use super::passes::{Epilogue, Incoming, InputGradient, Source, Weighting};
-use super::product::{COLUMNS, Destination, GatherOuter, GatherProduct, OuterLayout, PanelView};
+use super::product::{COLUMNS, Destination, GatherOuter, GatherProduct, OuterLayout, PanelView, Rows};
 use crate::ops::blocks::for_each_chunk;
-use crate::ops::simd::{Kernel, LANES, Simd, dispatch};
+use crate::ops::simd::{Kernel, Simd, WIDE, dispatch};
 
 /// Side of a tile of results.
 const TILE: usize = 4;
@@ -126,13 +126,13 @@ impl Read for Incoming<'_> {
 
 /// A transform along one axis of a tile. Closures would not do: what is not inlined is compiled without vectors.
 trait Along<const N: usize, const M: usize> {
-    fn along<S: Simd>(simd: S, values: [S::Vector; N]) -> [S::Vector; M];
+    fn along<S: Simd>(simd: S, values: [S::Wide; N]) -> [S::Wide; M];
 }
 
 /// `a * b + c`.
 #[inline(always)]
-fn m<S: Simd>(simd: S, a: S::Vector, b: f32, c: S::Vector) -> S::Vector {
-    simd.multiply_add(a, simd.splat(b), c)
+fn m<S: Simd>(simd: S, a: S::Wide, b: f32, c: S::Wide) -> S::Wide {
+    simd.wide_multiply_add(a, simd.wide_splat(b), c)
 }
 
 /// `Bᵀ d`: of the values that a tile is made from.
@@ -140,7 +140,7 @@ struct Input;
 
 impl Along<SIDE, SIDE> for Input {
     #[inline(always)]
-    fn along<S: Simd>(s: S, d: [S::Vector; SIDE]) -> [S::Vector; SIDE] {
+    fn along<S: Simd>(s: S, d: [S::Wide; SIDE]) -> [S::Wide; SIDE] {
         let (even, odd) = (m(s, d[2], -4.0, d[4]), m(s, d[1], -4.0, d[3]));
         let (near, far) = (m(s, d[2], -1.0, d[4]), m(s, d[1], -1.0, d[3]));
         [
@@ -159,7 +159,7 @@ struct Output;
 
 impl Along<SIDE, TILE> for Output {
     #[inline(always)]
-    fn along<S: Simd>(s: S, x: [S::Vector; SIDE]) -> [S::Vector; TILE] {
+    fn along<S: Simd>(s: S, x: [S::Wide; SIDE]) -> [S::Wide; TILE] {
         let (sum, difference) = (m(s, x[2], 1.0, x[1]), m(s, x[2], -1.0, x[1]));
         let (far_sum, far_difference) = (m(s, x[4], 1.0, x[3]), m(s, x[4], -1.0, x[3]));
         [
@@ -176,7 +176,7 @@ struct Gradient;
 
 impl Along<TILE, SIDE> for Gradient {
     #[inline(always)]
-    fn along<S: Simd>(s: S, g: [S::Vector; TILE]) -> [S::Vector; SIDE] {
+    fn along<S: Simd>(s: S, g: [S::Wide; TILE]) -> [S::Wide; SIDE] {
         let (even, odd) = (m(s, g[2], 1.0, g[0]), m(s, g[3], 1.0, g[1]));
         let (far_even, far_odd) = (m(s, g[2], 4.0, g[0]), m(s, g[3], 4.0, g[1]));
         [
@@ -233,15 +233,15 @@ impl Forth<'_> {
             let corner = tile / tiles.columns * TILE * line + tile % tiles.columns * TILE * channels;
             let last = corner + (N - 1) * (line + channels) + channels;
             let end = ((PLACES - 1) * count + tile + 1) * channels;
-            assert!(last <= from.len() && end <= out.len() && channels.is_multiple_of(LANES), "a tile in its window");
-            for channel in (0..channels).step_by(LANES) {
-                let zero = simd.splat(0.0);
+            assert!(last <= from.len() && end <= out.len() && channels.is_multiple_of(WIDE), "a tile in its window");
+            for channel in (0..channels).step_by(WIDE) {
+                let zero = simd.wide_splat(0.0);
                 let mut half = [[zero; N]; SIDE];
                 for x in 0..N {
                     let mut column = [zero; N];
                     for (y, value) in column.iter_mut().enumerate() {
                         // SAFETY: the last value of the tile has been compared with the length.
-                        *value = unsafe { simd.load(from, corner + x * channels + channel + y * line) };
+                        *value = unsafe { simd.wide_load(from, corner + x * channels + channel + y * line) };
                     }
                     for (half, value) in half.iter_mut().zip(A::along(simd, column)) {
                         half[x] = value;
@@ -251,7 +251,7 @@ impl Forth<'_> {
                     for (x, value) in A::along(simd, half).into_iter().enumerate() {
                         let at = ((y * SIDE + x) * count + tile) * channels + channel;
                         // SAFETY: the last place of the tile has been compared with the length.
-                        unsafe { simd.store(value, out, at) };
+                        unsafe { simd.wide_store(value, out, at) };
                     }
                 }
             }
@@ -275,20 +275,20 @@ impl Kernel for Back<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { tiles, channels, piece, from, first, count, out } = self;
         let (width, lines) = (tiles.conv.width, tiles.lines(piece).len());
-        assert!(lines * width * channels <= out.len() && channels.is_multiple_of(LANES), "a piece in its result");
+        assert!(lines * width * channels <= out.len() && channels.is_multiple_of(WIDE), "a piece in its result");
         for tile in 0..piece.lines.len() * tiles.columns {
             let (top, left) = (tile / tiles.columns * TILE, tile % tiles.columns * TILE);
             let end = ((PLACES - 1) * count + first + tile + 1) * channels;
             assert!(end <= from.len(), "a tile in its products");
-            for channel in (0..channels).step_by(LANES) {
-                let zero = simd.splat(0.0);
+            for channel in (0..channels).step_by(WIDE) {
+                let zero = simd.wide_splat(0.0);
                 let mut half = [[zero; SIDE]; TILE];
                 for x in 0..SIDE {
                     let mut column = [zero; SIDE];
                     for (y, value) in column.iter_mut().enumerate() {
                         let at = ((y * SIDE + x) * count + first + tile) * channels + channel;
                         // SAFETY: the last place of the tile has been compared with the length.
-                        *value = unsafe { simd.load(from, at) };
+                        *value = unsafe { simd.wide_load(from, at) };
                     }
                     for (half, value) in half.iter_mut().zip(Output::along(simd, column)) {
                         half[x] = value;
@@ -297,7 +297,7 @@ impl Kernel for Back<'_> {
                 for (y, half) in half.into_iter().enumerate().take(lines - top) {
                     for (x, value) in Output::along(simd, half).into_iter().enumerate().take(width - left) {
                         // SAFETY: line and pixel are inside the piece, which has been compared with the length.
-                        unsafe { simd.store(value, out, ((top + y) * width + left + x) * channels + channel) };
+                        unsafe { simd.wide_store(value, out, ((top + y) * width + left + x) * channels + channel) };
                     }
                 }
             }
@@ -337,10 +337,12 @@ fn convolve<State: Send>(
         let places = products[..PLACES * count * outputs].par_chunks_exact_mut(count * outputs).enumerate();
         places.for_each(|(place, out)| {
             dispatch(GatherProduct {
-                values: &transformed,
-                starts: &tiles.starts(&group, place, channels),
-                taps: 1,
-                depth: channels,
+                rows: Rows {
+                    values: &transformed,
+                    starts: &tiles.starts(&group, place, channels),
+                    taps: 1,
+                    depth: channels,
+                },
                 panels: weights.place(place),
                 out,
                 targets: &targets,
@@ -512,25 +514,24 @@ pub(super) fn backward(
 
 fn weight_gradient(conv: Conv, source: Source, incoming: Incoming) -> Vec<f32> {
     let (tiles, Conv { inputs, outputs, .. }) = (Tiles::of(conv), conv);
-    let layout = OuterLayout { outputs, taps: 1, depth: inputs };
+    let layout = OuterLayout { outputs, columns: inputs };
     let groups = tiles.groups();
     let most = groups.first().map_or(0, |group| group.iter().map(|piece| tiles.count(piece)).sum::<usize>());
     let (mut values, mut gradients) = (Buffer::any(PLACES * most * inputs), Buffer::any(PLACES * most * outputs));
-    let mut total = Buffer::zeros(PLACES * layout.len());
-    for group in groups {
+    let mut total = Buffer::any(PLACES * layout.len());
+    for (i, group) in groups.into_iter().enumerate() {
         let count: usize = group.iter().map(|piece| tiles.count(piece)).sum();
         transform(tiles, inputs, &source, &group, true, &mut values[..PLACES * count * inputs]);
         transform(tiles, outputs, &incoming, &group, false, &mut gradients[..PLACES * count * outputs]);
         let places = total.par_chunks_exact_mut(layout.len()).enumerate();
-        places.for_each_init(Vec::new, |scratch, (place, out)| {
+        places.for_each(|(place, out)| {
             dispatch(GatherOuter {
                 left: &gradients,
                 left_starts: &tiles.starts(&group, place, outputs),
-                right: &values,
-                right_starts: &tiles.starts(&group, place, inputs),
+                right: Rows { values: &values, starts: &tiles.starts(&group, place, inputs), taps: 1, depth: inputs },
                 layout,
                 out,
-                scratch,
+                destination: if i == 0 { Destination::Overwrite } else { Destination::Add },
             });
         });
     }
