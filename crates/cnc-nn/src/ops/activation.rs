@@ -118,15 +118,15 @@ struct Backward<'a> {
 
 impl Backward<'_> {
     #[inline(always)]
-    fn each(self, at: impl Fn(f32) -> (f32, f32)) {
-        // Loops, not closures, which are not always compiled for the instructions in question.
+    fn each(self, activation: Activation) {
+        // No closures: they would not be compiled for the instructions in question.
         if self.y.is_empty() {
             for (dy, x) in self.dy.iter_mut().zip(self.x) {
-                *dy *= at(*x).1;
+                *dy *= activation.at(*x).1;
             }
         } else {
             for ((dy, x), y) in self.dy.iter_mut().zip(self.x).zip(self.y) {
-                let (value, slope) = at(*x);
+                let (value, slope) = activation.at(*x);
                 (*y, *dy) = (value, *dy * slope);
             }
         }
@@ -137,9 +137,9 @@ impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         match self.activation {
-            Activation::Gelu => self.each(|x| Activation::Gelu.at(x)),
-            Activation::GeluTanh => self.each(|x| Activation::GeluTanh.at(x)),
-            Activation::Relu => self.each(|x| Activation::Relu.at(x)),
+            Activation::Gelu => self.each(Activation::Gelu),
+            Activation::GeluTanh => self.each(Activation::GeluTanh),
+            Activation::Relu => self.each(Activation::Relu),
         }
     }
 }
