@@ -220,10 +220,10 @@ fn transpose_group<const WIDTH: usize>(lines: Matrix<'_>, out: &mut [MaybeUninit
                 let from = (first + i) * lines.row_stride + start;
                 lines.data[from..from + LINE].as_chunks().0
             });
-            for quarter in 0..LINE / SIDE {
-                let square: [[f32; SIDE]; SIDE] = std::array::from_fn(|i| some[i][quarter]);
+            for part in (0..LINE).step_by(SIDE) {
+                let square: [[f32; SIDE]; SIDE] = std::array::from_fn(|i| some[i][part / SIDE]);
                 for (k, values) in transpose(square).iter().enumerate() {
-                    let to = (start + quarter * SIDE + k) * WIDTH + first;
+                    let to = (start + part + k) * WIDTH + first;
                     out[to..to + SIDE].write_copy_of_slice(values);
                 }
             }
