@@ -116,7 +116,9 @@ fn evaluating_a_finished_run_gives_its_figures_again() {
     }
     let validation = bench.run(&["evaluate", "a", "--split", "validation"]).success().stdout;
     assert!(validation.contains("validation, n = 300"), "{validation}");
-    bench.run(&["evaluate", "b"]).fails(1, &["b holds no finished run"]);
+    bench.run(&["evaluate", "b"]).fails(1, &["b: there is no such folder"]);
+    std::fs::create_dir(bench.file("b")).unwrap();
+    bench.run(&["evaluate", "b"]).fails(1, &["b holds no finished run", "--resume"]);
 }
 
 #[test]

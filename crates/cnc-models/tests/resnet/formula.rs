@@ -26,7 +26,7 @@ fn formula(salt: u64, name: &str, tensor: &Tensor) -> Tensor {
     if name.ends_with("running_mean") || name == "fc.bias" {
         return noise(salt, shape, 0.1);
     }
-    let shift: Vec<f32> = (0..shape[0]).map(|channel| if channel % 4 == 0 { 0.0 } else { 3.0 }).collect();
+    let shift: Vec<f32> = (0..shape[0]).map(|channel| if channel % 16 == 0 { 0.0 } else { 3.0 }).collect();
     (noise(salt, shape, 0.1) + Tensor::new(shift, tensor.device()).unwrap()).unwrap()
 }
 

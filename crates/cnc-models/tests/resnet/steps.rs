@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
 use cnc_core::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides, cross_entropy};
-use cnc_models::{Mode, Model, build};
+use cnc_models::{Inputs, Mode, Model, build};
 use cnc_nn::optim::{Gradients, Optimizer, ParameterGroup, Sgd, SgdOptions};
 
 use crate::common::fixture;
 use crate::formula::{assert_rows, images, set, statistics};
 
-const STEPS: u64 = 10;
+const STEPS: usize = 10;
 const TRAIN: Mode = Mode::Train { seed: 0 };
 
 fn labels(labels: [u32; 8]) -> Tensor {
@@ -18,7 +18,7 @@ fn labels(labels: [u32; 8]) -> Tensor {
 }
 
 /// Trains ResNet-50 on the batches and with the optimiser of the script, and compares what comes out.
-fn check(name: &str, weight_decay: f64, loss_of: impl Fn(&dyn Model, u64) -> Tensor) {
+fn check(name: &str, weight_decay: f64, loss_of: impl Fn(&dyn Model, &Inputs) -> Tensor) {
     let fixture = fixture("resnet_steps");
     let model = build("resnet50", 2, 0, &Device::Cpu).unwrap();
     set(&*model);
@@ -33,9 +33,10 @@ fn check(name: &str, weight_decay: f64, loss_of: impl Fn(&dyn Model, u64) -> Ten
     let group = ParameterGroup { parameters: parameters.clone(), weight_decay, lr_scale: 1.0 };
     let mut optimizer = Sgd::new(vec![group], SgdOptions { momentum: 0.9, nesterov: false }).unwrap();
     let losses = fixture[&format!("{name}.losses")].to_vec1::<f32>().unwrap();
-    assert_eq!(losses.len() as u64, STEPS);
-    for (step, theirs) in (0..STEPS).zip(losses) {
-        let loss = loss_of(&*model, step);
+    let salts = fixture[&format!("{name}.salts")].to_vec1::<i64>().unwrap();
+    assert_eq!((losses.len(), salts.len()), (STEPS, STEPS));
+    for (step, (theirs, salt)) in losses.into_iter().zip(salts).enumerate() {
+        let loss = loss_of(&*model, &images(salt as u64, 8));
         let gradients = Gradients::collect(&loss.backward().unwrap(), &parameters).unwrap();
         optimizer.step(&gradients, 1e-4).unwrap();
         let ours = loss.to_scalar::<f32>().unwrap();
@@ -57,8 +58,8 @@ fn check(name: &str, weight_decay: f64, loss_of: impl Fn(&dyn Model, u64) -> Ten
 
 #[test]
 fn ten_steps_of_erm_end_where_pytorchs_do() {
-    check("erm", 1e-4, |model, step| {
-        let representations = model.encode(&images(2000 + step, 8), TRAIN).unwrap();
+    check("erm", 1e-4, |model, images| {
+        let representations = model.encode(images, TRAIN).unwrap();
         let logits = model.classify(&representations, TRAIN).unwrap();
         cross_entropy(&logits, &labels([0, 1, 0, 1, 0, 1, 0, 1])).unwrap()
     });
@@ -68,8 +69,8 @@ fn ten_steps_of_erm_end_where_pytorchs_do() {
 fn ten_steps_of_correct_n_contrast_end_where_pytorchs_do() {
     let options = ContrastiveOptions { temperature: 0.1, sides: Sides::Two, contrast: Contrast::Published };
     let contrastive = ContrastiveLoss::new(options).unwrap();
-    check("cnc", 1e-3, |model, step| {
-        let representations = model.encode(&images(2000 + step, 8), Mode::Eval).unwrap();
+    check("cnc", 1e-3, |model, images| {
+        let representations = model.encode(images, Mode::Eval).unwrap();
         let logits = model.classify(&representations, TRAIN).unwrap();
         let supervised = cross_entropy(&logits, &labels([0, 0, 0, 0, 1, 1, 1, 1])).unwrap();
         let contrastive = contrastive.forward(&Parts::split(&representations, [2; 4]).unwrap()).unwrap();
