@@ -4,11 +4,12 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::say::note;
 use anyhow::{Context, Result};
 use clap::Args;
 use cnc_data::{Dataset, Manifest, OpenOptions};
 use serde::{Deserialize, Serialize};
+
+use crate::say::note;
 
 /// Names that a message lists.
 const LISTED: usize = 20;
