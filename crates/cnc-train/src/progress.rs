@@ -4,8 +4,9 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use crate::say::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::say::note;
 
 /// The progress of one stage, counted in optimiser steps.
 pub struct Progress {

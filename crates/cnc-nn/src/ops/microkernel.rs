@@ -36,15 +36,13 @@ pub(super) struct Target<'a> {
     pub rows: &'a [*mut f32],
     /// Columns that are there; the others are computed, but not written.
     pub columns: usize,
-    /// What the sums are multiplied with.
-    pub scale: f32,
     /// Whether the result is added to what is there.
     pub add: bool,
     /// What is brought near meanwhile, a [`LINE`] for each [`AHEAD`] of depth: any address will do.
     pub ahead: *const f32,
 }
 
-/// `target (+)= scale · strip · panel`. Each sum is taken from the first `k` to the last.
+/// `target (+)= strip · panel`. Each sum is taken from the first `k` to the last.
 ///
 /// # Safety
 /// The first `columns` values of every row of `target` can be written, and nothing else reaches them at the same time.
@@ -126,7 +124,7 @@ unsafe fn part_of_tile<
             }
         }
     }
-    let (scale, zero) = (simd.wide_splat(target.scale), simd.wide_splat(0.0));
+    let (one, zero) = (simd.wide_splat(1.0), simd.wide_splat(0.0));
     for (i, sums) in sums.into_iter().enumerate() {
         let Some(to) = target.rows.get(row + i) else { break };
         for (p, sum) in sums.into_iter().enumerate() {
@@ -134,7 +132,7 @@ unsafe fn part_of_tile<
             let count = WIDE.min(target.columns.saturating_sub(first));
             // SAFETY: the caller's rows have all columns that are there.
             let to = unsafe { std::slice::from_raw_parts_mut(to.add(first.min(target.columns)), count) };
-            let value = |old| simd.wide_multiply_add(sum, scale, old);
+            let value = |old| simd.wide_multiply_add(sum, one, old);
             // SAFETY: slices and arrays of as many values as the vector has.
             unsafe {
                 if count == WIDE {
@@ -172,13 +170,8 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
             let rows: [*mut f32; STRIP] = from_fn(|row| self.out[row].as_mut_ptr());
-            let target = Target {
-                rows: &rows[..self.rows],
-                columns: self.columns,
-                scale: 0.5,
-                add: self.add,
-                ahead: std::ptr::null(),
-            };
+            let target =
+                Target { rows: &rows[..self.rows], columns: self.columns, add: self.add, ahead: std::ptr::null() };
             let panel = Panel::<PANEL> { values: self.panel, rows: self.panel.len() / PANEL };
             // SAFETY: rows have 40 values, more than a panel has columns.
             unsafe { multiply_tile(simd, Strip::<1, STRIP>(self.strip), panel, &target) };
@@ -186,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tile_is_the_scaled_product_of_whole_numbers_and_nothing_behind_its_rows_and_columns_changes() {
+    fn a_tile_is_the_product_of_whole_numbers_and_nothing_behind_its_rows_and_columns_changes() {
         let number = |i: usize| ((i * 7 + i / 5) % 13) as f32 - 6.0;
         for (rows, depth, columns, add) in
             [(12, 1, 32, true), (5, 9, 32, false), (12, 9, 31, true), (3, 40, 1, false), (12, 40, 17, false)]
@@ -203,7 +196,7 @@ mod tests {
                         let sum: f32 =
                             (0..depth).map(|k| strip[k * STRIP + row] * panel[k * PANEL + column % PANEL]).sum();
                         let old = if add { 3.0 } else { 0.0 };
-                        let expected = if row < rows && column < columns { old + 0.5 * sum } else { 3.0 };
+                        let expected = if row < rows && column < columns { old + sum } else { 3.0 };
                         assert_eq!(*value, expected, "{depth} deep, row {row}, column {column} of {columns}");
                     }
                 }

@@ -1,8 +1,9 @@
 //! `cnc-train datasets`
 
-use crate::say::result;
 use anyhow::Result;
 use cnc_data::{DataError, HubCache, Manifest, builtin};
+
+use crate::say::result;
 
 /// Print the built-in datasets and whether their data is here.
 pub(super) fn run() -> Result<()> {

@@ -133,7 +133,7 @@ impl Kernel for Block<'_> {
                 for (column, panel) in columns.zip(group.chunks_exact(depth * PANEL)) {
                     let rows = starts.map(|start| start.wrapping_add(column));
                     let columns = PANEL.min(self.out.columns - column);
-                    let target = Target { rows: &rows[..count], columns, scale: 1.0, add, ahead };
+                    let target = Target { rows: &rows[..count], columns, add, ahead };
                     // SAFETY: each row has `columns` values from there on, which nothing else reaches.
                     unsafe {
                         multiply_tile(

@@ -6,10 +6,10 @@ use super::buffers::Buffer;
 use super::geometry::Conv;
 use super::maps::{Affine, Backward, Sums, add_and_rectify, through_relu};
 use super::passes::{self, Epilogue, Incoming, InputGradient, Source, Weighting};
-use super::product::Destination;
 use super::{OP, Stage, Statistics};
 use crate::ops::autograd::{self, Computed, differentiable, tracking};
 use crate::ops::batch_norm::{Moments, inverse_root};
+use crate::ops::gemm::Destination;
 use crate::ops::storage::with_values;
 
 /// A stage after its forward pass: what the backward pass needs.

@@ -8,9 +8,10 @@ use super::buffers::Buffer;
 use super::geometry::{Conv, Piece, Window, split};
 pub(super) use super::maps::Epilogue;
 use super::maps::{Activate, Affine, Backward, Mask, Normalised, Spread, Sums, finish};
-use super::product::{COLUMNS, Destination, GatherOuter, GatherProduct, OuterLayout, Panels, Rows};
+use super::product::{COLUMNS, GatherOuter, GatherProduct, OuterLayout, Panels, Rows};
 use super::winograd;
 use crate::ops::blocks::{for_each_chunk, sum_in_order};
+use crate::ops::gemm::Destination;
 use crate::ops::simd::dispatch;
 
 /// What a convolution reads.

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use crate::ops::blocks::for_each_chunk;
+use crate::ops::gemm::Destination;
 use crate::ops::microkernel::{AHEAD, LINE, PANEL, Panel, STRIP, Strip, Target, multiply_tile};
 use crate::ops::simd::{Kernel, Simd, WIDE};
 
@@ -30,13 +31,6 @@ fn take_scratch(len: usize) -> Vec<f32> {
         scratch.resize(len, 0.0);
     }
     scratch
-}
-
-/// What becomes of the values that are there already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Destination {
-    Overwrite,
-    Add,
 }
 
 /// A matrix as panels of [`COLUMNS`] columns, each panel row after row; the last one is filled up with zeros.
@@ -173,7 +167,7 @@ impl Kernel for GatherProduct<'_> {
                         let rows: [*mut f32; STRIP] =
                             std::array::from_fn(|i| out.add(targets[i.min(targets.len() - 1)] + first));
                         let rows = &rows[..targets.len()];
-                        let target = &Target { rows, columns: COLUMNS.min(columns - first), scale: 1.0, add, ahead };
+                        let target = &Target { rows, columns: COLUMNS.min(columns - first), add, ahead };
                         multiply_tile(simd, Strip::<PITCH, 1>(strip), panel, target);
                     }
                     ahead = ahead.wrapping_add(depth.len() / AHEAD * LINE);
@@ -252,7 +246,7 @@ impl Kernel for GatherOuter<'_> {
                     let (first, count) = (out.as_mut_ptr(), out.len() / COLUMNS);
                     let rows: [*mut f32; STRIP] = std::array::from_fn(|i| first.wrapping_add(i * COLUMNS));
                     // Columns that are not there get any values.
-                    let target = &Target { rows: &rows[..count], columns: COLUMNS, scale: 1.0, add, ahead: first };
+                    let target = &Target { rows: &rows[..count], columns: COLUMNS, add, ahead: first };
                     // SAFETY: the rows are those of `out`, each with all columns.
                     unsafe { multiply_tile(simd, Strip::<1, STRIP>(left), panel, target) };
                 }

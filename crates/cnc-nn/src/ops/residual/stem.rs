@@ -9,9 +9,9 @@ use super::buffers::Buffer;
 use super::geometry::Conv;
 use super::maps::{Affine, Sum, Sums};
 use super::passes::{InputGradient, Source};
-use super::product::Destination;
 use crate::ops::autograd::{self, Computed, differentiable};
 use crate::ops::batch_norm::Moments;
+use crate::ops::gemm::Destination;
 use crate::ops::simd::{Kernel, Simd, dispatch};
 use crate::ops::storage::with_values;
 

@@ -10,8 +10,9 @@ use super::buffers::Buffer;
 use super::geometry::{Conv, Piece, Window, split};
 use super::maps::{Mask, Spread, Sums, finish};
 use super::passes::{Epilogue, Incoming, InputGradient, Source, Weighting};
-use super::product::{COLUMNS, Destination, GatherOuter, GatherProduct, OuterLayout, PanelView, Rows};
+use super::product::{COLUMNS, GatherOuter, GatherProduct, OuterLayout, PanelView, Rows};
 use crate::ops::blocks::for_each_chunk;
+use crate::ops::gemm::Destination;
 use crate::ops::simd::{Kernel, Simd, WIDE, dispatch};
 
 /// Side of a tile of results.
