@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
+use rayon::ThreadPoolBuilder;
 use rayon::prelude::*;
 
 use crate::image::probe::{HEAD, Probe, TAIL};
@@ -13,6 +14,9 @@ use crate::pack::Pack;
 use crate::rows::Row;
 use crate::table::source::Table;
 use crate::{DataError, HubCache};
+
+/// Threads that read the ends of files: many more than cores, because they wait for the disk.
+const READERS: usize = 32;
 
 /// The encoded images of a dataset, at random access.
 pub(crate) struct Images {
@@ -116,7 +120,12 @@ impl Images {
             let (probe, problem) = self.probe_one(*row, &parents)?;
             Some((probe, self.error(*row, &problem)))
         };
-        rows.par_iter().with_min_len(64).map(verdict).collect()
+        let probe = || rows.par_iter().with_min_len(16).map(verdict).collect();
+        match ThreadPoolBuilder::new().num_threads(READERS).build() {
+            Ok(readers) => readers.install(probe),
+            // A machine that has no more threads to give.
+            Err(_) => probe(),
+        }
     }
 
     /// The true paths of all folders that hold images, and of the folder that they must be in.

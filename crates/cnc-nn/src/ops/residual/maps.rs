@@ -1,10 +1,10 @@
 //! What is done to feature maps pixel by pixel: a channel's constants lie beside each other as the channels of a pixel do.
 
-use rayon::prelude::*;
+use std::ops::Range;
 
 use super::buffers::Buffer;
 use crate::ops::blocks::for_each_chunk;
-use crate::ops::simd::{Kernel, Simd, dispatch};
+use crate::ops::simd::{Kernel, Simd, dispatch, sum_of_pairs};
 
 /// Values that one thread takes at a time.
 const CHUNK: usize = 1 << 15;
@@ -124,6 +124,20 @@ impl Sums {
         Self { direct: vec![0.0; channels], with_x: vec![0.0; channels] }
     }
 
+    /// Those of normalisations with the same number of channels.
+    pub fn zeros_for(centres: &[Option<Centre>], channels: usize) -> Vec<Self> {
+        vec![Self::zeros(channels); centres.len()]
+    }
+
+    /// The sums of all lanes, each with those of these normalisations.
+    pub fn total(lanes: &[Vec<Self>], centres: &[Option<Centre>], channels: usize) -> Vec<Self> {
+        let mut total = Self::zeros_for(centres, channels);
+        for lane in lanes {
+            total.iter_mut().zip(lane).for_each(|(total, sums)| total.add(sums));
+        }
+        total
+    }
+
     /// Adds what later lanes have summed up.
     pub fn add(&mut self, other: &Self) {
         let add = |to: &mut [f64], from: &[f64]| to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
@@ -131,30 +145,47 @@ impl Sums {
         add(&mut self.with_x, &other.with_x);
     }
 
-    fn add_f32(&mut self, direct: &[f32], with_x: &[f32]) {
+    /// Adds the sums of a line. However the lines are shared out, the sums are the same: they have twice the digits of what is
+    /// added to them.
+    fn add_line(&mut self, direct: &[f32], with_x: &[f32]) {
         let add = |to: &mut [f64], from: &[f32]| to.iter_mut().zip(from).for_each(|(to, from)| *to += f64::from(*from));
         add(&mut self.direct, direct);
         add(&mut self.with_x, with_x);
     }
 }
 
-/// Zeroes the gradient where the activation `scale * x + shift` is not positive, and adds to the sums of what is left.
+/// What a normalisation by the batch was given, and its mean: the backward pass needs the gradient's sum with the centred
+/// values.
+#[derive(Clone, Copy)]
+pub(super) struct Centre<'a> {
+    pub x: &'a [f32],
+    pub mean: &'a [f32],
+}
+
+impl<'a> Centre<'a> {
+    /// That of a part of the values.
+    pub fn part(self, range: Range<usize>) -> Self {
+        Self { x: &self.x[range], mean: self.mean }
+    }
+}
+
+/// Zeroes the gradient of a line where the activation `scale * x + shift` is not positive, and adds to the sums of what is
+/// left.
 pub(super) struct Mask<'a> {
     pub gradient: &'a mut [f32],
-    pub x: &'a [f32],
     pub affine: &'a Affine,
-    pub mean: &'a [f32],
+    pub centre: Centre<'a>,
     pub sums: &'a mut Sums,
 }
 
 impl Kernel for Mask<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Affine { scale, shift } = self.affine;
+        let (Affine { scale, shift }, Centre { x, mean }) = (self.affine, self.centre);
         let channels = scale.len().max(1);
         let (mut direct, mut with_x) = (vec![0.0f32; channels], vec![0.0f32; channels]);
-        for (gradient, x) in self.gradient.chunks_exact_mut(channels).zip(self.x.chunks_exact(channels)) {
-            let constants = scale.iter().zip(shift).zip(self.mean);
+        for (gradient, x) in self.gradient.chunks_exact_mut(channels).zip(x.chunks_exact(channels)) {
+            let constants = scale.iter().zip(shift).zip(mean);
             let sums = direct.iter_mut().zip(&mut with_x);
             for (((g, x), ((scale, shift), mean)), (direct, with_x)) in
                 gradient.iter_mut().zip(x).zip(constants).zip(sums)
@@ -165,7 +196,99 @@ impl Kernel for Mask<'_> {
                 *with_x += kept * (x - mean);
             }
         }
-        self.sums.add_f32(&direct, &with_x);
+        self.sums.add_line(&direct, &with_x);
+    }
+}
+
+/// Zeroes the gradient of a line where the result `y` of a ReLU is not positive, and adds to the sums of what is left.
+pub(super) struct ThroughRelu<'a> {
+    pub gradient: &'a mut [f32],
+    pub y: &'a [f32],
+    pub centre: Option<Centre<'a>>,
+    pub sums: &'a mut Sums,
+}
+
+impl Kernel for ThroughRelu<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        let channels = self.sums.direct.len().max(1);
+        let (mut direct, mut with_x) = (vec![0.0f32; channels], vec![0.0f32; channels]);
+        let pixels = self.gradient.chunks_exact_mut(channels).zip(self.y.chunks_exact(channels));
+        match self.centre {
+            Some(Centre { x, mean }) => {
+                for ((gradient, y), x) in pixels.zip(x.chunks_exact(channels)) {
+                    let sums = direct.iter_mut().zip(&mut with_x);
+                    for ((((g, y), x), mean), (direct, with_x)) in gradient.iter_mut().zip(y).zip(x).zip(mean).zip(sums)
+                    {
+                        let kept = if *y <= 0.0 { 0.0 } else { *g };
+                        *g = kept;
+                        *direct += kept;
+                        *with_x += kept * (x - mean);
+                    }
+                }
+            }
+            None => {
+                for (gradient, y) in pixels {
+                    for ((g, y), direct) in gradient.iter_mut().zip(y).zip(&mut direct) {
+                        let kept = if *y <= 0.0 { 0.0 } else { *g };
+                        *g = kept;
+                        *direct += kept;
+                    }
+                }
+            }
+        }
+        self.sums.add_line(&direct, &with_x);
+    }
+}
+
+/// Adds the gradient of a line to the sums.
+pub(super) struct Sum<'a> {
+    pub gradient: &'a [f32],
+    pub centre: Option<Centre<'a>>,
+    pub sums: &'a mut Sums,
+}
+
+impl Kernel for Sum<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        let channels = self.sums.direct.len().max(1);
+        let (mut direct, mut with_x) = (vec![0.0f32; channels], vec![0.0f32; channels]);
+        let pixels = self.gradient.chunks_exact(channels);
+        match self.centre {
+            Some(Centre { x, mean }) => {
+                for (gradient, x) in pixels.zip(x.chunks_exact(channels)) {
+                    let sums = direct.iter_mut().zip(&mut with_x);
+                    for (((gradient, x), mean), (direct, with_x)) in gradient.iter().zip(x).zip(mean).zip(sums) {
+                        *direct += gradient;
+                        *with_x += gradient * (x - mean);
+                    }
+                }
+            }
+            None => pixels.for_each(|pixel| direct.iter_mut().zip(pixel).for_each(|(sum, g)| *sum += g)),
+        }
+        self.sums.add_line(&direct, &with_x);
+    }
+}
+
+/// The gradient of a row of weights behind a normalisation by stored values: `gradient` without the normalisation's `factor`
+/// becomes that with it. `product` is its sum with the weights, which is also the sum of the convolution's results, each with
+/// its gradient.
+pub(super) struct OfRow<'a> {
+    pub gradient: &'a mut [f32],
+    pub weight: &'a [f32],
+    pub factor: f32,
+    pub product: &'a mut f64,
+}
+
+impl Kernel for OfRow<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        // So few at a time that what single precision loses of their sum does not count.
+        const TOGETHER: usize = 256;
+        for (gradient, weight) in self.gradient.chunks_mut(TOGETHER).zip(self.weight.chunks(TOGETHER)) {
+            *self.product += f64::from(sum_of_pairs(gradient, weight, |gradient, weight| gradient * weight));
+            gradient.iter_mut().for_each(|gradient| *gradient *= self.factor);
+        }
     }
 }
 
@@ -184,23 +307,13 @@ pub(super) struct Backward {
     pub shift: Vec<f32>,
     pub slope: Vec<f32>,
     pub mean: Vec<f32>,
-    /// Whether `shift` and `slope` are zero: mean and variance are stored ones.
-    pub stored: bool,
 }
 
 impl Kernel for Normalised<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Backward { factor, shift, slope, mean, stored } = self.by;
+        let Backward { factor, shift, slope, mean } = self.by;
         let channels = factor.len().max(1);
-        if *stored {
-            for (out, gradient) in self.out.chunks_exact_mut(channels).zip(self.gradient.chunks_exact(channels)) {
-                for ((out, gradient), factor) in out.iter_mut().zip(gradient).zip(factor) {
-                    *out = factor * gradient;
-                }
-            }
-            return;
-        }
         let pixels = self.gradient.chunks_exact(channels).zip(self.x.chunks_exact(channels));
         for (out, (gradient, x)) in self.out.chunks_exact_mut(channels).zip(pixels) {
             let constants = factor.iter().zip(shift).zip(slope).zip(mean);
@@ -332,73 +445,5 @@ impl Kernel for AddAndRectify<'_> {
                 }
             }
         }
-    }
-}
-
-/// `gradient` where the result `y` of a ReLU is positive, and the sums that each of the normalisations before it needs:
-/// `xs` are their inputs and means.
-pub(super) fn through_relu(gradient: &[f32], y: &[f32], xs: &[(&[f32], &[f32])]) -> (Buffer, Vec<Sums>) {
-    let channels = xs.first().map_or(1, |(_, mean)| mean.len()).max(1);
-    // As few chunks as feed the threads of a workstation: each has sums of its own.
-    let chunk = (y.len() / 64).max(CHUNK).next_multiple_of(channels);
-    let mut out = Buffer::any(y.len());
-    let work = |(i, out): (usize, &mut [f32])| {
-        let range = i * chunk..i * chunk + out.len();
-        let mut sums = vec![Sums::zeros(channels); xs.len()];
-        // In steps that stay in the cache while the sums are made.
-        let step = (1usize << 13).next_multiple_of(channels);
-        for (k, out) in out.chunks_mut(step).enumerate() {
-            let range = range.start + k * step..range.start + k * step + out.len();
-            dispatch(ThroughRelu { gradient: &gradient[range.clone()], y: &y[range.clone()], out });
-            for ((x, mean), sums) in xs.iter().zip(&mut sums) {
-                dispatch(Sum { gradient: out, x: &x[range.clone()], mean, sums });
-            }
-        }
-        sums
-    };
-    let partials: Vec<Vec<Sums>> = out.par_chunks_mut(chunk).enumerate().map(work).collect();
-    let mut total = vec![Sums::zeros(channels); xs.len()];
-    for partial in &partials {
-        total.iter_mut().zip(partial).for_each(|(total, partial)| total.add(partial));
-    }
-    (out, total)
-}
-
-struct ThroughRelu<'a> {
-    gradient: &'a [f32],
-    y: &'a [f32],
-    out: &'a mut [f32],
-}
-
-impl Kernel for ThroughRelu<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
-        for ((out, gradient), y) in self.out.iter_mut().zip(self.gradient).zip(self.y) {
-            *out = if *y <= 0.0 { 0.0 } else { *gradient };
-        }
-    }
-}
-
-/// Adds to the sums of a gradient.
-pub(super) struct Sum<'a> {
-    pub gradient: &'a [f32],
-    pub x: &'a [f32],
-    pub mean: &'a [f32],
-    pub sums: &'a mut Sums,
-}
-
-impl Kernel for Sum<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
-        let channels = self.mean.len().max(1);
-        let (mut direct, mut with_x) = (vec![0.0f32; channels], vec![0.0f32; channels]);
-        for (gradient, x) in self.gradient.chunks_exact(channels).zip(self.x.chunks_exact(channels)) {
-            let sums = direct.iter_mut().zip(&mut with_x);
-            for (((gradient, x), mean), (direct, with_x)) in gradient.iter().zip(x).zip(self.mean).zip(sums) {
-                *direct += gradient;
-                *with_x += gradient * (x - mean);
-            }
-        }
-        self.sums.add_f32(&direct, &with_x);
     }
 }

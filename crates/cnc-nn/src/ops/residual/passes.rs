@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::buffers::Buffer;
 use super::geometry::{Conv, Piece, Window, split};
 pub(super) use super::maps::Epilogue;
-use super::maps::{Activate, Affine, Backward, Mask, Normalised, Spread, Sums, finish};
+use super::maps::{Activate, Affine, Backward, Centre, Mask, Normalised, Spread, Sum, Sums, ThroughRelu, finish};
 use super::product::{COLUMNS, GatherOuter, GatherProduct, OuterLayout, Panels, Rows};
 use super::winograd;
 use crate::ops::blocks::{for_each_chunk, sum_in_order};
@@ -51,6 +51,58 @@ impl Source<'_> {
             at += window.len(conv.inputs);
         }
     }
+}
+
+impl Source<'_> {
+    /// The way back through the ReLU that the values come from: zeroes the gradient of lines of `line_len` values, the first
+    /// of which is at `at`, where nothing came through, and adds to the sums of each normalisation in front of the ReLU,
+    /// those by the batch having a centre.
+    pub fn back_through_relu<'a>(
+        &self,
+        at: usize,
+        gradient: &mut [f32],
+        line_len: usize,
+        centres: &[Option<Centre<'a>>],
+        sums: &mut [Sums],
+    ) {
+        let Some(((first, others), (sum, other_sums))) = centres.split_first().zip(sums.split_first_mut()) else { return };
+        for (line, gradient) in gradient.chunks_exact_mut(line_len.max(1)).enumerate() {
+            let range = at + line * line_len..at + (line + 1) * line_len;
+            let part = |centre: &Option<Centre<'a>>| centre.map(|centre| centre.part(range.clone()));
+            let (y, centre) = (&self.values[range.clone()], part(first));
+            match (self.affine, centre) {
+                (Some(affine), Some(centre)) => dispatch(Mask { gradient, affine, centre, sums: sum }),
+                _ => dispatch(ThroughRelu { gradient, y, centre, sums: sum }),
+            }
+            for (centre, sums) in others.iter().zip(&mut *other_sums) {
+                dispatch(Sum { gradient, centre: part(centre), sums });
+            }
+        }
+    }
+}
+
+/// The gradient in front of the ReLU whose result is `y`, which has lines of `width` pixels, and the sums of each
+/// normalisation in front of it.
+pub(super) fn through_relu(
+    gradient: &[f32],
+    y: &[f32],
+    [width, channels]: [usize; 2],
+    centres: &[Option<Centre>],
+) -> (Buffer, Vec<Sums>) {
+    let line_len = width * channels;
+    let source = Source { values: y, affine: None };
+    // As few chunks as feed the threads of a workstation: each has sums of its own.
+    let chunk = (y.len() / 64).max(1).next_multiple_of(line_len.max(1));
+    let mut out = Buffer::any(y.len());
+    let work = |(i, out): (usize, &mut [f32])| {
+        let mut sums = Sums::zeros_for(centres, channels);
+        out.copy_from_slice(&gradient[i * chunk..][..out.len()]);
+        source.back_through_relu(i * chunk, out, line_len, centres, &mut sums);
+        sums
+    };
+    let partials: Vec<Vec<Sums>> = out.par_chunks_mut(chunk).enumerate().map(work).collect();
+    let sums = Sums::total(&partials, centres, channels);
+    (out, sums)
 }
 
 /// Room for `len` values.
@@ -145,17 +197,22 @@ pub(super) fn forward(conv: Conv, source: Source, weight: &[f32], epilogue: Epil
     (y, Spread::of(conv.outputs, &spreads))
 }
 
-/// The gradient of a convolution's result: [`Normalised`] of these.
+/// The gradient of a convolution's result.
 #[derive(Clone, Copy)]
 pub(super) struct Incoming<'a> {
     /// Gradient behind the normalisation.
     pub gradient: &'a [f32],
-    /// The convolution's result.
-    pub x: &'a [f32],
-    pub by: &'a Backward,
+    /// The convolution's result and the way back through its normalisation, if there is more to it than a factor of each
+    /// channel, which [`Weighting`] has.
+    pub normalised: Option<(&'a [f32], &'a Backward)>,
 }
 
 impl Incoming<'_> {
+    /// Whether products can read the gradient where it is.
+    fn direct(&self, conv: Conv) -> bool {
+        self.normalised.is_none() && conv.kernel == 1
+    }
+
     /// Writes what sees the pieces of a block into the scratch buffer.
     fn fill(&self, conv: Conv, pieces: &[Piece], scratch: &mut Vec<f32>) {
         let windows: Vec<_> = pieces.iter().map(|piece| (piece.image, conv.seeing(piece))).collect();
@@ -170,8 +227,11 @@ impl Incoming<'_> {
             let image = image * conv.out_height() * line_len;
             window.fill([conv.out_height(), conv.out_width(), conv.outputs], &mut scratch[at..], |line, out| {
                 let range = image + line * line_len..image + (line + 1) * line_len;
-                let (gradient, x) = (&self.gradient[range.clone()], &self.x[range]);
-                dispatch(Normalised { gradient, x, by: self.by, out });
+                let gradient = &self.gradient[range.clone()];
+                match self.normalised {
+                    Some((x, by)) => dispatch(Normalised { gradient, x: &x[range], by, out }),
+                    None => out.copy_from_slice(gradient),
+                }
             });
             at += window.len(conv.outputs);
         }
@@ -183,18 +243,29 @@ pub(super) enum InputGradient<'a> {
     /// Nobody wants it.
     Unwanted,
     /// It is written, or added, to these values.
-    Into(&'a mut [f32], Destination),
-    /// It is masked by the activation that the source applies, which has this mean before it, and written to these values.
-    Masked(&'a mut [f32], &'a [f32]),
+    Wanted {
+        dx: &'a mut [f32],
+        destination: Destination,
+        /// If the source comes from a ReLU, the normalisations in front of it, through which the gradient goes on; else none.
+        behind: &'a [Option<Centre<'a>>],
+    },
 }
 
 impl<'a> InputGradient<'a> {
-    /// Where it goes, whether what is there stays, and the mean of the activation that masks it.
-    pub fn parts(self) -> (Option<&'a mut [f32]>, Destination, Option<&'a [f32]>) {
+    pub fn wanted_if(
+        wanted: bool,
+        dx: &'a mut [f32],
+        destination: Destination,
+        behind: &'a [Option<Centre<'a>>],
+    ) -> Self {
+        if wanted { Self::Wanted { dx, destination, behind } } else { Self::Unwanted }
+    }
+
+    /// Where it goes, whether what is there stays, and what is behind it.
+    pub fn parts(self) -> (Option<&'a mut [f32]>, Destination, &'a [Option<Centre<'a>>]) {
         match self {
-            Self::Unwanted => (None, Destination::Overwrite, None),
-            Self::Into(dx, destination) => (Some(dx), destination, None),
-            Self::Masked(dx, mean) => (Some(dx), Destination::Overwrite, Some(mean)),
+            Self::Unwanted => (None, Destination::Overwrite, &[]),
+            Self::Wanted { dx, destination, behind } => (Some(dx), destination, behind),
         }
     }
 }
@@ -209,7 +280,7 @@ struct Class {
     panels: Panels,
 }
 
-fn classes(conv: Conv, weight: &[f32]) -> Vec<Class> {
+fn classes(conv: Conv, weighting: Weighting) -> Vec<Class> {
     let (kernel, inputs, outputs) = (conv.kernel, conv.inputs, conv.outputs);
     let mut classes = Vec::new();
     for row in 0..conv.stride {
@@ -220,11 +291,12 @@ fn classes(conv: Conv, weight: &[f32]) -> Vec<Class> {
                 lines.kernel.iter().flat_map(|ky| columns.kernel.iter().map(move |kx| ky * kernel + kx)).collect();
             let panels = Panels::new(places.len() * outputs, inputs, |first, count, out| {
                 for output in 0..outputs {
-                    let weight = &weight[(output * inputs + first) * kernel * kernel..];
+                    let weight = &weighting.weight[(output * inputs + first) * kernel * kernel..];
+                    let factor = weighting.factor(output);
                     for (tap, place) in places.iter().enumerate() {
                         let out = &mut out[(tap * outputs + output) * COLUMNS..][..count];
                         let weights = weight[*place..].iter().step_by(kernel * kernel);
-                        out.iter_mut().zip(weights).for_each(|(out, weight)| *out = *weight);
+                        out.iter_mut().zip(weights).for_each(|(out, weight)| *out = weight * factor);
                     }
                 }
             });
@@ -286,27 +358,36 @@ struct Scratch {
 #[derive(Clone, Copy)]
 pub(super) struct Weighting<'a> {
     pub weight: &'a [f32],
+    /// What the gradient of each channel of the result is multiplied by on its way to the input: the gradient of the weight is
+    /// without it.
+    pub factors: Option<&'a [f32]>,
     pub wanted: bool,
 }
 
-/// The gradients of the weight, if wanted, and of the input; and the sums of the masked gradient.
+impl Weighting<'_> {
+    pub fn factor(&self, output: usize) -> f32 {
+        self.factors.map_or(1.0, |factors| factors[output])
+    }
+}
+
+/// The gradients of the weight, if wanted, and of the input; and the sums of each normalisation behind the input.
 pub(super) fn backward(
     conv: Conv,
     source: Source,
     incoming: Incoming,
     weighting: Weighting,
     input: InputGradient,
-) -> (Option<Vec<f32>>, Sums) {
+) -> (Option<Vec<f32>>, Vec<Sums>) {
     if winograd::suits(conv) {
         return winograd::backward(conv, source, incoming, weighting, input);
     }
-    let Weighting { weight, wanted: weight_wanted } = weighting;
+    let weight_wanted = weighting.wanted;
     let (lanes, line_len) = (conv.lanes(), conv.width * conv.inputs);
     let starts: Vec<usize> = lanes.iter().map(|lane| conv.input_line(lane.start) * line_len).collect();
     let ends = starts.iter().skip(1).copied().chain(std::iter::once(conv.input_len()));
     let lengths: Vec<usize> = ends.zip(&starts).map(|(end, start)| end - start).collect();
-    let (dx, destination, mean) = input.parts();
-    let classes = if dx.is_some() { classes(conv, weight) } else { Vec::new() };
+    let (dx, destination, behind) = input.parts();
+    let classes = if dx.is_some() { classes(conv, weighting) } else { Vec::new() };
     let parts: Vec<Option<&mut [f32]>> = match dx {
         Some(dx) => split(dx, lengths.into_iter()).into_iter().map(Some).collect(),
         None => lanes.iter().map(|_| None).collect(),
@@ -315,16 +396,23 @@ pub(super) fn backward(
     let layout = OuterLayout { outputs: conv.outputs, columns: conv.kernel * conv.kernel * conv.inputs };
     let work = |scratch: &mut Scratch, ((lane, start), dx): ((std::ops::Range<usize>, usize), Option<&mut [f32]>)| {
         let mut partial = Buffer::any(if weight_wanted { layout.len() } else { 0 });
-        let mut sums = Sums::zeros(conv.inputs);
+        let mut sums = Sums::zeros_for(behind, conv.inputs);
         let (mut at, mut rest) = (start, dx);
+        let mut own_line = lane.start;
         for (block, pieces) in conv.blocks(lane).enumerate() {
-            incoming.fill(conv, &pieces, &mut scratch.seeing);
+            let seeing = if incoming.direct(conv) {
+                &incoming.gradient[own_line * conv.out_width() * conv.outputs..]
+            } else {
+                incoming.fill(conv, &pieces, &mut scratch.seeing);
+                &scratch.seeing[..]
+            };
+            own_line += pieces.iter().map(|piece| piece.lines.len()).sum::<usize>();
             if weight_wanted {
                 if !direct {
                     source.fill(conv, &pieces, &mut scratch.seen);
                 }
                 dispatch(GatherOuter {
-                    left: &scratch.seeing,
+                    left: seeing,
                     left_starts: &own_starts(conv, &pieces),
                     right: Rows {
                         values: if direct { source.values } else { &scratch.seen },
@@ -339,8 +427,8 @@ pub(super) fn backward(
             }
             let Some(dx) = rest.take() else { continue };
             let len = pieces.iter().map(|piece| conv.input_lines(piece).len()).sum::<usize>() * line_len;
-            let (out, behind) = dx.split_at_mut(len);
-            rest = Some(behind);
+            let (out, others) = dx.split_at_mut(len);
+            rest = Some(others);
             for class in &classes {
                 let (starts, targets) = class.starts_and_targets(conv, &pieces);
                 if class.taps[0] * class.taps[1] == 0 {
@@ -351,7 +439,7 @@ pub(super) fn backward(
                 }
                 dispatch(GatherProduct {
                     rows: Rows {
-                        values: &scratch.seeing,
+                        values: seeing,
                         starts: &starts,
                         taps: class.taps[0],
                         depth: class.taps[1] * conv.outputs,
@@ -362,9 +450,7 @@ pub(super) fn backward(
                     destination,
                 });
             }
-            if let (Some(mean), Some(affine)) = (mean, source.affine) {
-                dispatch(Mask { gradient: out, x: &source.values[at..at + len], affine, mean, sums: &mut sums });
-            }
+            source.back_through_relu(at, out, line_len, behind, &mut sums);
             at += len;
         }
         (partial, sums)
@@ -372,8 +458,7 @@ pub(super) fn backward(
     let lanes = lanes.into_par_iter().zip(starts).zip(parts);
     let (partials, lane_sums): (Vec<_>, Vec<_>) =
         lanes.map_init(Scratch::default, work).collect::<Vec<_>>().into_iter().unzip();
-    let mut sums = Sums::zeros(conv.inputs);
-    lane_sums.iter().for_each(|other| sums.add(other));
+    let sums = Sums::total(&lane_sums, behind, conv.inputs);
     (weight_wanted.then(|| by_channel(conv, layout, &sum_in_order(partials))), sums)
 }
 

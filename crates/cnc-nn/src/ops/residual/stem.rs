@@ -7,7 +7,7 @@ use super::Stage;
 use super::block::{Done, Then};
 use super::buffers::Buffer;
 use super::geometry::Conv;
-use super::maps::{Affine, Sum, Sums};
+use super::maps::{Affine, Centre, Sum, Sums};
 use super::passes::{InputGradient, Source};
 use crate::ops::autograd::{self, Computed, differentiable};
 use crate::ops::batch_norm::Moments;
@@ -30,7 +30,7 @@ pub(super) fn stem(images: &Tensor, stage: &Stage, conv: Conv) -> Result<(Tensor
         Done::run(conv, stage, Source { values, affine: None }, Then::Keep, &mut moments)
     })?;
     let pool = Pool::of(conv);
-    let (y, winners) = pool.forward(&done.x, &done.affine);
+    let (y, winners) = pool.forward(&done.x, done.affine());
     let shape = Shape::from((conv.batch, pool.out_height, pool.out_width, conv.outputs));
     let y = differentiable("stem", Computed::Values(y, shape), arguments, Stem { done, pool, winners })?;
     Ok((y, moments.pop()))
@@ -98,7 +98,7 @@ impl Pool {
             let line_len = self.width * channels;
             for (line, gradient) in dx.chunks_exact(line_len).enumerate() {
                 let x = &x[image * image_len + line * line_len..][..line_len];
-                dispatch(Sum { gradient, x, mean, sums: &mut sums });
+                dispatch(Sum { gradient, centre: Some(Centre { x, mean }), sums: &mut sums });
             }
             sums
         };
@@ -164,13 +164,9 @@ impl autograd::Backward for Stem {
         let (gradient, values) = (gradient.contiguous()?, images.contiguous()?);
         with_values([&values, &gradient], |[values, gradient]| {
             let Self { done, pool, winners } = self;
-            let (behind, sums) = pool.backward(gradient, winners, &done.x, &done.mean);
+            let (behind, sums) = pool.backward(gradient, winners, &done.x, done.mean());
             let mut dx = vec![0.0; if images.track_op() { values.len() } else { 0 }];
-            let input = if images.track_op() {
-                InputGradient::Into(&mut dx, Destination::Overwrite)
-            } else {
-                InputGradient::Unwanted
-            };
+            let input = InputGradient::wanted_if(images.track_op(), &mut dx, Destination::Overwrite, &[]);
             let source = Source { values, affine: None };
             let mut gradients = Vec::new();
             done.backward(source, &behind, &sums, [weight, scale, shift], input, &mut gradients)?;

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::buffers::Buffer;
 use super::geometry::{Conv, Piece, Window, split};
-use super::maps::{Mask, Spread, Sums, finish};
+use super::maps::{Spread, Sums, finish};
 use super::passes::{Epilogue, Incoming, InputGradient, Source, Weighting};
 use super::product::{COLUMNS, GatherOuter, GatherProduct, OuterLayout, PanelView, Rows};
 use crate::ops::blocks::for_each_chunk;
@@ -479,36 +479,36 @@ pub(super) fn backward(
     incoming: Incoming,
     weighting: Weighting,
     input: InputGradient,
-) -> (Option<Vec<f32>>, Sums) {
-    let Weighting { weight, wanted } = weighting;
-    let (dx, destination, mean) = input.parts();
-    let mut sums = Sums::zeros(conv.inputs);
+) -> (Option<Vec<f32>>, Vec<Sums>) {
+    let Weighting { weight, wanted, .. } = weighting;
+    let (dx, destination, behind) = input.parts();
+    let mut sums = Sums::zeros_for(behind, conv.inputs);
     if let Some(dx) = dx {
         // The gradient of the input is a convolution with the kernels turned round.
-        let kernel =
-            |output: usize, input: usize| std::array::from_fn(|i| weight[(output * conv.inputs + input) * 9 + 8 - i]);
+        let kernel = |output: usize, input: usize| {
+            let factor = weighting.factor(output);
+            std::array::from_fn(|i| weight[(output * conv.inputs + input) * 9 + 8 - i] * factor)
+        };
         let weights = Weights::new(conv.outputs, conv.inputs, kernel);
         let (tiles, channels) = (Tiles::of(conv), [conv.outputs, conv.inputs]);
-        let mask = |at: usize, gradient: &mut [f32]| {
-            let mut sums = Sums::zeros(conv.inputs);
-            if let (Some(mean), Some(affine)) = (mean, source.affine) {
-                let x = &source.values[at..at + gradient.len()];
-                dispatch(Mask { gradient, x, affine, mean, sums: &mut sums });
-            }
+        let line_len = conv.width * conv.inputs;
+        let finish = |at: usize, gradient: &mut [f32]| {
+            let mut sums = Sums::zeros_for(behind, conv.inputs);
+            source.back_through_relu(at, gradient, line_len, behind, &mut sums);
             sums
         };
         let all_sums = if destination == Destination::Overwrite {
-            convolve(tiles, channels, &incoming, &weights, dx, mask)
+            convolve(tiles, channels, &incoming, &weights, dx, finish)
         } else {
             let mut own = Buffer::any(dx.len());
-            let all_sums = convolve(tiles, channels, &incoming, &weights, &mut own, mask);
-            let len = (dx.len() / conv.batch).max(1);
-            for_each_chunk(dx, len, own.len(), |i, dx| {
-                dx.iter_mut().zip(&own[i * len..]).for_each(|(dx, own)| *dx += own)
-            });
-            all_sums
+            convolve(tiles, channels, &incoming, &weights, &mut own, |_, _| ());
+            let of_line = |(i, dx): (usize, &mut [f32])| {
+                dx.iter_mut().zip(&own[i * line_len..]).for_each(|(dx, own)| *dx += own);
+                finish(i * line_len, dx)
+            };
+            dx.par_chunks_mut(line_len).enumerate().map(of_line).collect()
         };
-        all_sums.iter().for_each(|other| sums.add(other));
+        sums = Sums::total(&all_sums, behind, conv.inputs);
     }
     (wanted.then(|| weight_gradient(conv, source, incoming)), sums)
 }
