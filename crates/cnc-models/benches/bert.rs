@@ -212,7 +212,7 @@ impl Trained {
     }
 
     fn descend(&mut self, loss: &Tensor) -> Result<()> {
-        let gradients = Gradients::collect(&loss.backward()?, &self.bert.trainable())?;
+        let gradients = Gradients::of(loss, &self.bert.trainable())?;
         Ok(self.optimizer.step(&gradients, RATE)?)
     }
 }

@@ -132,7 +132,7 @@ impl Bench {
         self.lines([("erm step, batch 16".to_owned(), 3 * BATCH * OPERATIONS)], || {
             let start = Instant::now();
             let loss = cross_entropy(&net.classify(&net.encode(&images, TRAIN)?, TRAIN)?, &labels)?;
-            let gradients = Gradients::collect(&loss.backward()?, &variables)?;
+            let gradients = Gradients::of(&loss, &variables)?;
             drop(loss);
             optimizer.step(&gradients, 1e-5)?;
             Ok([start.elapsed()])
@@ -148,7 +148,7 @@ impl Bench {
             let supervised = cross_entropy(&net.classify(&z, TRAIN)?, &labels)?;
             let contrastive = contrastive.forward(&Parts::split(&z, [BATCH / 4; 4])?)?;
             let loss = ((contrastive * 0.75)? + (supervised * 0.25)?)?;
-            Gradients::collect(&loss.backward()?, &variables)?;
+            Gradients::of(&loss, &variables)?;
             Ok([start.elapsed()])
         })?;
         let images = Inputs::Images(draw(&[32, 3, 224, 224])?);

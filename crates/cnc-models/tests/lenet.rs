@@ -42,7 +42,7 @@ fn forward_and_every_gradient_are_those_of_pytorch() {
 
     let parameters = model.parameters().trainable();
     assert_eq!(parameters.len(), 10);
-    let gradients = Gradients::collect(&loss.backward().unwrap(), &parameters).unwrap();
+    let gradients = Gradients::of(&loss, &parameters).unwrap();
     for (name, _) in parameters {
         let gradient = gradients.get(&name).unwrap().unwrap();
         if name == "fc1.weight" {
@@ -66,7 +66,7 @@ fn every_variable_of_a_fresh_network_gets_a_gradient_that_is_not_zero() {
     let labels = Tensor::new(&[0u32, 1, 2, 3, 4, 0, 1, 2], &Device::Cpu).unwrap();
     let loss = candle_nn::loss::cross_entropy(&logits, &labels).unwrap();
     let parameters = model.parameters().trainable();
-    let gradients = Gradients::collect(&loss.backward().unwrap(), &parameters).unwrap();
+    let gradients = Gradients::of(&loss, &parameters).unwrap();
     for (name, _) in parameters {
         let gradient = gradients.get(&name).unwrap().unwrap();
         let sum = gradient.abs().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();

@@ -238,7 +238,7 @@ impl LeNet {
 
     fn descend(&mut self, loss: &Tensor) -> Result<()> {
         let mut step = || {
-            let gradients = Gradients::collect(&loss.backward()?, &self.variables)?;
+            let gradients = Gradients::of(loss, &self.variables)?;
             self.optimizer.step(&gradients, 1e-3)
         };
         step().map_err(candle_core::Error::wrap)

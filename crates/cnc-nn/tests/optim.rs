@@ -27,7 +27,7 @@ fn start(fixture: &BTreeMap<String, Tensor>) -> Named {
 fn gradients_of(parameters: &Named, values: impl Fn(&str) -> Tensor) -> Gradients {
     let terms = parameters.iter().map(|(name, var)| (var.as_tensor() * values(name)).unwrap().sum_all().unwrap());
     let loss = terms.reduce(|sum, term| (sum + term).unwrap()).unwrap();
-    Gradients::collect(&loss.backward().unwrap(), parameters).unwrap()
+    Gradients::of(&loss, parameters).unwrap()
 }
 
 fn gradients_at(step: usize, parameters: &Named, fixture: &BTreeMap<String, Tensor>) -> Gradients {
@@ -266,7 +266,7 @@ fn a_parameter_that_no_gradient_reaches_is_an_error_with_its_name() {
     let (a, b) = (Var::new(&[1f32], &Device::Cpu).unwrap(), Var::new(&[2f32], &Device::Cpu).unwrap());
     let loss = a.sqr().unwrap().sum_all().unwrap();
     let parameters = vec![("encoder.a".to_owned(), a), ("encoder.b".to_owned(), b)];
-    let error = Gradients::collect(&loss.backward().unwrap(), &parameters).unwrap_err();
+    let error = Gradients::of(&loss, &parameters).unwrap_err();
     assert!(matches!(&error, Error::MissingGradients { names } if names == &["encoder.b"]), "{error}");
     assert!(error.to_string().starts_with("no gradient reaches encoder.b"), "{error}");
 }

@@ -170,7 +170,7 @@ impl StepSum {
     fn add(&mut self, loss: &Tensor, parts: usize, parameters: &[(String, Var)]) -> Result<()> {
         let loss = if parts == 1 { loss.clone() } else { (loss / parts as f64)? };
         self.loss += f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
-        let gradients = Gradients::collect(&loss.backward()?, parameters)?;
+        let gradients = Gradients::of(&loss, parameters)?;
         match &mut self.gradients {
             None => self.gradients = Some(gradients),
             Some(sum) => sum.add(&gradients)?,

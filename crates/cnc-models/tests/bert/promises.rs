@@ -15,8 +15,7 @@ fn loss(model: &Bert, inputs: &cnc_models::Inputs, mode: Mode) -> Tensor {
 
 fn gradients(model: &Bert, mode: Mode) -> Vec<(String, Vec<f32>)> {
     let parameters = model.trainable();
-    let store = loss(model, &texts(&[7, 4, 2], 0), mode).backward().unwrap();
-    let gradients = Gradients::collect(&store, &parameters).unwrap();
+    let gradients = Gradients::of(&loss(model, &texts(&[7, 4, 2], 0), mode), &parameters).unwrap();
     parameters.into_iter().map(|(name, _)| (name.clone(), values(&gradients.get(&name).unwrap().unwrap()))).collect()
 }
 

@@ -53,7 +53,7 @@ fn assert_steps(name: &str, objective: fn(&dyn Model, u64) -> Tensor) {
             (ours - expected).abs() <= 1e-4 * expected.abs(),
             "loss of step {step}: {ours}, PyTorch has {expected}"
         );
-        let mut gradients = Gradients::collect(&loss.backward().unwrap(), &parameters).unwrap();
+        let mut gradients = Gradients::of(&loss, &parameters).unwrap();
         gradients.clip(1.0).unwrap();
         optimizer.step(&gradients, RATE * schedule.factor(step)).unwrap();
     }

@@ -15,7 +15,7 @@ fn backward(model: &dyn Model, representations: &Tensor, mode: Mode) -> (Tensor,
     let labels = Tensor::new(&[0u32, 1], &Device::Cpu).unwrap();
     let loss = candle_nn::loss::cross_entropy(&logits, &labels).unwrap();
     let parameters = model.parameters().trainable();
-    let gradients = Gradients::collect(&loss.backward().unwrap(), &parameters).unwrap();
+    let gradients = Gradients::of(&loss, &parameters).unwrap();
     let gradients = parameters.into_iter().map(|(name, _)| {
         let gradient = gradients.get(&name).unwrap().unwrap();
         (name, gradient)

@@ -16,7 +16,7 @@ fn step(architecture: &str, recompute: bool, mode: Mode) -> Vec<(String, Vec<u32
     let labels = Tensor::new(&[0u32, 1], &Device::Cpu).unwrap();
     let loss = candle_nn::loss::cross_entropy(&logits, &labels).unwrap();
     let parameters = model.parameters().trainable();
-    let gradients = Gradients::collect(&loss.backward().unwrap(), &parameters).unwrap();
+    let gradients = Gradients::of(&loss, &parameters).unwrap();
     let bits = |tensor: &Tensor| -> Vec<u32> {
         let values = tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         values.into_iter().map(f32::to_bits).collect()

@@ -37,7 +37,7 @@ fn check(name: &str, weight_decay: f64, loss_of: impl Fn(&dyn Model, &Inputs) ->
     assert_eq!((losses.len(), salts.len()), (STEPS, STEPS));
     for (step, (theirs, salt)) in losses.into_iter().zip(salts).enumerate() {
         let loss = loss_of(&*model, &images(salt as u64, 8));
-        let gradients = Gradients::collect(&loss.backward().unwrap(), &parameters).unwrap();
+        let gradients = Gradients::of(&loss, &parameters).unwrap();
         optimizer.step(&gradients, 1e-4).unwrap();
         let ours = loss.to_scalar::<f32>().unwrap();
         assert!((ours / theirs - 1.0).abs() < 1e-4, "{name}, step {step}: loss {ours}, PyTorch has {theirs}");

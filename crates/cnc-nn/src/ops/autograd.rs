@@ -9,6 +9,8 @@ use candle_core::{
     Storage, Tensor, bail,
 };
 
+use super::collect::collect;
+
 thread_local! {
     static TRACKING: Cell<bool> = const { Cell::new(true) };
 }
@@ -46,11 +48,90 @@ pub(crate) fn tracking() -> bool {
 }
 
 pub(super) fn apply1(x: &Tensor, op: impl CustomOp1 + Send + Sync + 'static) -> Result<Tensor> {
-    if tracking() { x.apply_op1(op) } else { x.apply_op1_no_bwd(&op) }
+    if tracking() { x.apply_op1(Collecting(op)) } else { x.apply_op1_no_bwd(&op) }
 }
 
 pub(super) fn apply3(x: &Tensor, y: &Tensor, z: &Tensor, op: impl CustomOp3 + Send + Sync + 'static) -> Result<Tensor> {
-    if tracking() { x.apply_op3(y, z, op) } else { x.apply_op3_no_bwd(y, z, &op) }
+    if tracking() { x.apply_op3(y, z, Collecting(op)) } else { x.apply_op3_no_bwd(y, z, &op) }
+}
+
+/// An op whose gradients are [collected](collect) where somebody does so.
+struct Collecting<Op>(Op);
+
+impl<Op: CustomOp1> CustomOp1 for Collecting<Op> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.0.cpu_fwd(x, layout)
+    }
+
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        self.0.cuda_fwd(x, layout)
+    }
+
+    fn metal_fwd(&self, x: &MetalStorage, layout: &Layout) -> Result<(MetalStorage, Shape)> {
+        self.0.metal_fwd(x, layout)
+    }
+
+    fn bwd(&self, x: &Tensor, result: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        collect(x, self.0.bwd(x, result, gradient)?)
+    }
+}
+
+impl<Op: CustomOp3> CustomOp3 for Collecting<Op> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        of_x: &Layout,
+        y: &CpuStorage,
+        of_y: &Layout,
+        z: &CpuStorage,
+        of_z: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.0.cpu_fwd(x, of_x, y, of_y, z, of_z)
+    }
+
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        of_x: &Layout,
+        y: &CudaStorage,
+        of_y: &Layout,
+        z: &CudaStorage,
+        of_z: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        self.0.cuda_fwd(x, of_x, y, of_y, z, of_z)
+    }
+
+    fn metal_fwd(
+        &self,
+        x: &MetalStorage,
+        of_x: &Layout,
+        y: &MetalStorage,
+        of_y: &Layout,
+        z: &MetalStorage,
+        of_z: &Layout,
+    ) -> Result<(MetalStorage, Shape)> {
+        self.0.metal_fwd(x, of_x, y, of_y, z, of_z)
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        y: &Tensor,
+        z: &Tensor,
+        result: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (of_x, of_y, of_z) = self.0.bwd(x, y, z, result, gradient)?;
+        Ok((collect(x, of_x)?, collect(y, of_y)?, collect(z, of_z)?))
+    }
 }
 
 /// The backward pass of a function of any number of tensors.
@@ -172,16 +253,16 @@ impl CustomOp2 for Function {
 
     fn bwd(
         &self,
-        _first: &Tensor,
+        first: &Tensor,
         chain: &Tensor,
         result: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let mut gradients = self.backward.backward(&self.arguments, result, gradient)?;
-        let first = gradients.first_mut().and_then(Option::take);
+        let of_first = gradients.first_mut().and_then(Option::take);
         self.left.put(gradients);
         // The chain has no value: its gradient only makes Candle visit the carriers.
-        Ok((first, chain.track_op().then(|| chain.zeros_like()).transpose()?))
+        Ok((collect(first, of_first)?, chain.track_op().then(|| chain.zeros_like()).transpose()?))
     }
 }
 
@@ -235,13 +316,14 @@ impl CustomOp3 for Carrier {
 
     fn bwd(
         &self,
-        _one: &Tensor,
-        _other: &Tensor,
+        one: &Tensor,
+        other: &Tensor,
         rest: &Tensor,
         _: &Tensor,
         _: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let rest = rest.track_op().then(|| rest.zeros_like()).transpose()?;
-        Ok((self.left.take(self.at), self.left.take(self.at + 1), rest))
+        let (of_one, of_other) = (self.left.take(self.at), self.left.take(self.at + 1));
+        Ok((collect(one, of_one)?, collect(other, of_other)?, rest))
     }
 }

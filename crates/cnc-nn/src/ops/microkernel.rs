@@ -124,30 +124,37 @@ unsafe fn part_of_tile<
             }
         }
     }
-    let (one, zero) = (simd.wide_splat(1.0), simd.wide_splat(0.0));
-    for (i, sums) in sums.into_iter().enumerate() {
-        let Some(to) = target.rows.get(row + i) else { break };
+    let one = simd.wide_splat(1.0);
+    if let Some(rows) = target.rows.get(row..row + M).filter(|_| target.columns == PANEL) {
+        for (to, sums) in rows.iter().zip(sums) {
+            // SAFETY: the caller's rows have all columns.
+            let to = unsafe { std::slice::from_raw_parts_mut(to.add(column), P * WIDE) };
+            for (p, sum) in sums.into_iter().enumerate() {
+                // SAFETY: there are `P` vectors.
+                unsafe {
+                    let old = if target.add { simd.wide_load(to, p * WIDE) } else { simd.wide_splat(0.0) };
+                    simd.wide_store(simd.wide_multiply_add(sum, one, old), to, p * WIDE);
+                }
+            }
+        }
+        return;
+    }
+    for (to, sums) in target.rows.iter().skip(row).zip(sums) {
         for (p, sum) in sums.into_iter().enumerate() {
             let first = column + p * WIDE;
             let count = WIDE.min(target.columns.saturating_sub(first));
             // SAFETY: the caller's rows have all columns that are there.
             let to = unsafe { std::slice::from_raw_parts_mut(to.add(first.min(target.columns)), count) };
-            let value = |old| simd.wide_multiply_add(sum, one, old);
-            // SAFETY: slices and arrays of as many values as the vector has.
-            unsafe {
-                if count == WIDE {
-                    let old = if target.add { simd.wide_load(to, 0) } else { zero };
-                    simd.wide_store(value(old), to, 0);
-                } else {
-                    let mut values = [0.0; WIDE];
-                    if target.add {
-                        values[..count].copy_from_slice(to);
-                    }
-                    let value = value(simd.wide_load(&values, 0));
-                    simd.wide_store(value, &mut values, 0);
-                    to.copy_from_slice(&values[..count]);
-                }
+            let mut values = [0.0; WIDE];
+            if target.add {
+                values[..count].copy_from_slice(to);
             }
+            // SAFETY: the array has as many values as the vector.
+            unsafe {
+                let old = simd.wide_load(&values, 0);
+                simd.wide_store(simd.wide_multiply_add(sum, one, old), &mut values, 0);
+            }
+            to.copy_from_slice(&values[..count]);
         }
     }
 }

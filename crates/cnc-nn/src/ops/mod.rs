@@ -27,6 +27,7 @@ pub mod attention;
 pub(crate) mod autograd;
 pub mod batch_norm;
 mod blocks;
+pub(crate) mod collect;
 pub mod conv2d;
 pub mod conv_relu_pool;
 pub mod dropout;

@@ -101,7 +101,7 @@ mod tests {
     /// One step with a gradient of 1 for both; gives the two values after it.
     fn step(optimizer: &mut Accumulating, parameters: &[(String, Var)]) -> Vec<f32> {
         let loss = (parameters[0].1.as_tensor() + parameters[1].1.as_tensor()).unwrap().sum_all().unwrap();
-        optimizer.step(&Gradients::collect(&loss.backward().unwrap(), parameters).unwrap(), 1.0).unwrap();
+        optimizer.step(&Gradients::of(&loss, parameters).unwrap(), 1.0).unwrap();
         parameters.iter().map(|(_, parameter)| parameter.to_vec1::<f32>().unwrap()[0]).collect()
     }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 
 use super::numbers;
 use crate::error::{Error, Result};
+use crate::ops::collect::collecting;
 
 /// The gradients of one step, by the names of their parameters.
 ///
@@ -21,25 +21,31 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// Takes the gradient of each parameter.
+    /// The gradients of `loss`, by a backward pass.
     ///
     /// # Errors
     /// [`Error::MissingGradients`] lists the parameters that no gradient reached. Candle gives none, and no error, where
     /// an operation has no backward pass; training on would leave everything before it frozen.
-    pub fn collect(gradients: &GradStore, parameters: &[(String, Var)]) -> Result<Self> {
+    pub fn of(loss: &Tensor, parameters: &[(String, Var)]) -> Result<Self> {
+        let variables = parameters.iter().map(|(_, parameter)| parameter.as_tensor());
+        let (store, mut collected) = collecting(variables, || loss.backward());
+        let mut store = store?;
         let mut missing = Vec::new();
         let mut tensors = BTreeMap::new();
         for (name, parameter) in parameters {
-            match gradients.get(parameter) {
-                Some(gradient) if gradient.shape() == parameter.shape() => {
-                    tensors.insert(name.clone(), gradient.detach().contiguous()?);
+            let gradient = match (collected.remove(&parameter.id()), store.remove(parameter)) {
+                (Some(ours), Some(others)) => (ours + others)?,
+                (Some(gradient), None) | (None, Some(gradient)) => gradient,
+                (None, None) => {
+                    missing.push(name.clone());
+                    continue;
                 }
-                Some(gradient) => {
-                    let (expected, found) = (parameter.dims().to_vec(), gradient.dims().to_vec());
-                    return Err(Error::GradientShape { name: name.clone(), expected, found });
-                }
-                None => missing.push(name.clone()),
+            };
+            if gradient.shape() != parameter.shape() {
+                let (expected, found) = (parameter.dims().to_vec(), gradient.dims().to_vec());
+                return Err(Error::GradientShape { name: name.clone(), expected, found });
             }
+            tensors.insert(name.clone(), gradient.detach().contiguous()?);
         }
         if missing.is_empty() {
             Ok(Self { tensors, scale: 1.0 })

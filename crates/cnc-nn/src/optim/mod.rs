@@ -14,7 +14,7 @@
 //! let x = Tensor::new(&[[1f32, 2.0]], &Device::Cpu)?;
 //! for step in 0..10 {
 //!     let loss = model.forward(&x)?.sqr()?.sum_all()?;
-//!     let mut gradients = Gradients::collect(&loss.backward()?, &parameters.trainable())?;
+//!     let mut gradients = Gradients::of(&loss, &parameters.trainable())?;
 //!     gradients.clip(1.0)?;
 //!     optimizer.step(&gradients, 0.1 * schedule.factor(step))?;
 //! }

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use super::buffers::Buffer;
 use crate::ops::blocks::for_each_chunk;
 use crate::ops::gemm::Destination;
 use crate::ops::microkernel::{AHEAD, LINE, PANEL, Panel, STRIP, Strip, Target, multiply_tile};
@@ -16,6 +17,8 @@ pub(super) const COLUMNS: usize = PANEL;
 const DEPTH: usize = 256;
 /// Values from one copied row to the next: so many more that the rows do not fall into the same few sets of the cache.
 const PITCH: usize = DEPTH + 16;
+/// Rows of the left factor of an outer product that are copied side by side.
+const TOGETHER: usize = 8;
 /// Rows that the processor is asked for ahead of the one that is copied.
 const ROWS_AHEAD: usize = 4;
 
@@ -35,7 +38,7 @@ fn take_scratch(len: usize) -> Vec<f32> {
 
 /// A matrix as panels of [`COLUMNS`] columns, each panel row after row; the last one is filled up with zeros.
 pub(super) struct Panels {
-    values: Vec<f32>,
+    values: Buffer,
     rows: usize,
     columns: usize,
 }
@@ -44,10 +47,14 @@ impl Panels {
     /// A `rows` x `columns` matrix whose panels are written by `panel(first column, columns, values)`: value `(row, column)`
     /// of the panel is at `row * COLUMNS + column`. Threads share the panels.
     pub fn new(rows: usize, columns: usize, panel: impl Fn(usize, usize, &mut [f32]) + Sync) -> Self {
-        let mut values = vec![0.0; rows * columns.next_multiple_of(COLUMNS)];
+        let mut values = Buffer::any(rows * columns.next_multiple_of(COLUMNS));
         let len = (rows * COLUMNS).max(1);
         for_each_chunk(&mut values, len, rows * columns, |i, values| {
-            panel(i * COLUMNS, COLUMNS.min(columns - i * COLUMNS), values);
+            let count = COLUMNS.min(columns - i * COLUMNS);
+            if count < COLUMNS {
+                values.fill(0.0);
+            }
+            panel(i * COLUMNS, count, values);
         });
         Self { values, rows, columns }
     }
@@ -226,13 +233,18 @@ impl Kernel for GatherOuter<'_> {
         let strips = outputs.div_ceil(STRIP);
         let mut scratch = take_scratch(rows * (strips * STRIP + PITCH));
         let (lefts, rights) = scratch.split_at_mut(rows * strips * STRIP);
-        for (row, start) in left_starts.iter().enumerate() {
-            let (whole, rest) = left[*start..start + outputs].as_chunks::<STRIP>();
-            for (strip, values) in whole.iter().enumerate() {
-                lefts[(strip * rows + row) * STRIP..][..STRIP].copy_from_slice(values);
-            }
-            if !rest.is_empty() {
-                lefts[((strips - 1) * rows + row) * STRIP..][..rest.len()].copy_from_slice(rest);
+        // Some rows at a time, so that whole lines of the cache are written.
+        for (group, starts) in left_starts.chunks(TOGETHER).enumerate() {
+            for (strip, out) in lefts.chunks_exact_mut((rows * STRIP).max(1)).enumerate() {
+                let (first, out) = (strip * STRIP, &mut out[group * TOGETHER * STRIP..]);
+                let count = STRIP.min(outputs - first);
+                for (start, out) in starts.iter().zip(out.chunks_exact_mut(STRIP)) {
+                    let values = &left[start + first..start + first + count];
+                    match (values.as_array::<STRIP>(), out.as_mut_array::<STRIP>()) {
+                        (Some(values), Some(out)) => *out = *values,
+                        _ => out[..count].copy_from_slice(values),
+                    }
+                }
             }
         }
         let add = destination == Destination::Add;

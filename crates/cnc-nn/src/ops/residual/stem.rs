@@ -83,16 +83,18 @@ impl Pool {
         let (out_len, channels) = (self.out_height * self.line_len(), self.channels);
         let mut dx = Buffer::zeros(x.len());
         let of_image = |(image, dx): (usize, &mut [f32])| {
-            for (at, (gradient, winner)) in
-                gradient[image * out_len..].iter().zip(&winners[image * out_len..][..out_len]).enumerate()
-            {
-                if *winner == DEAD {
-                    continue;
+            let gradient = &gradient[image * out_len..][..out_len];
+            let winners = winners[image * out_len..][..out_len].chunks_exact(channels.max(1));
+            for (pixel, (gradient, winners)) in gradient.chunks_exact(channels.max(1)).zip(winners).enumerate() {
+                let (top, left) = (pixel / self.out_width * STEP, pixel % self.out_width * STEP);
+                for (channel, (gradient, winner)) in gradient.iter().zip(winners).enumerate() {
+                    if *winner == DEAD {
+                        continue;
+                    }
+                    let winner = usize::from(*winner);
+                    let (y, x) = (top + winner / SIDE - PADDING, left + winner % SIDE - PADDING);
+                    dx[(y * self.width + x) * channels + channel] += gradient;
                 }
-                let (pixel, channel, winner) = (at / channels, at % channels, usize::from(*winner));
-                let y = pixel / self.out_width * STEP + winner / SIDE - PADDING;
-                let x = pixel % self.out_width * STEP + winner % SIDE - PADDING;
-                dx[(y * self.width + x) * channels + channel] += gradient;
             }
             let mut sums = Sums::zeros(channels);
             let line_len = self.width * channels;
