@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 use cnc_nn::layers::{Dropout, Embedding, FeedForward, LayerNorm, Linear, Mode, SelfAttention};
+use cnc_nn::ops::embedding::embedding;
 use cnc_nn::ops::sequences::Sequences;
 use cnc_nn::{checkpoint, no_grad};
 
@@ -19,6 +20,11 @@ pub(super) fn linear(inputs: usize, outputs: usize, config: &BertConfig, builder
 
 fn dropout(probability: f64, builder: &VarBuilder) -> Result<Dropout> {
     Ok(Dropout::new(probability, builder.prefix())?)
+}
+
+/// Some of the rows.
+fn select(x: &Tensor, rows: &[u32]) -> cnc_nn::Result<Tensor> {
+    Ok(embedding(x, rows).map_err(candle_core::Error::from)?)
 }
 
 /// Whether the activations of layers are kept for the backward pass.
@@ -46,18 +52,22 @@ impl Encoder {
         Ok(Self { embeddings, layers, activations: Activations::Kept })
     }
 
-    /// The representation of each token, `(rows, width)`. The first `frozen` stages (the embeddings, then the layers) are
-    /// run without gradients.
-    pub fn forward(&self, tokens: &Tokens, mode: Mode, frozen: usize) -> Result<Tensor> {
+    /// The representation of each token in `only`, or of all without it: `(rows, width)`. The first `frozen` stages (the
+    /// embeddings, then the layers) are run without gradients.
+    pub fn forward(&self, tokens: &Tokens, mode: Mode, frozen: usize, only: Option<&[u32]>) -> Result<Tensor> {
         let embed = || self.embeddings.forward(tokens, mode);
         let mut x = if frozen > 0 { no_grad(embed)?.detach() } else { embed()? };
         for (i, layer) in self.layers.iter().enumerate() {
+            // The layers before the last look at all tokens.
+            let only = only.filter(|_| i + 1 == self.layers.len());
             x = match self.activations {
-                _ if i + 1 < frozen => no_grad(|| layer.forward(&x, &tokens.sequences, mode))?,
-                Activations::Kept => layer.forward(&x, &tokens.sequences, mode)?,
+                _ if i + 1 < frozen => no_grad(|| layer.forward(&x, &tokens.sequences, mode, only))?,
+                Activations::Kept => layer.forward(&x, &tokens.sequences, mode, only)?,
                 Activations::Recomputed => {
                     let (segment, sequences) = (layer.clone(), tokens.sequences.clone());
-                    checkpoint(&x, &layer.parameters(), move |x| segment.forward(x, &sequences, mode))?
+                    let only = only.map(<[u32]>::to_vec);
+                    let segment = move |x: &Tensor| segment.forward(x, &sequences, mode, only.as_deref());
+                    checkpoint(&x, &layer.parameters(), segment)?
                 }
             };
         }
@@ -133,9 +143,21 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, sequences: &Sequences, mode: Mode) -> cnc_nn::Result<Tensor> {
-        let attention = self.output.forward(&self.attention.forward(x, sequences, mode)?)?;
-        let x = self.attention_norm.forward_sum(x, &attention, self.attention_dropout.mask(mode))?;
+    /// For the tokens in `only`, or for all: attention looks at all tokens, what follows at each by itself.
+    fn forward(
+        &self,
+        x: &Tensor,
+        sequences: &Sequences,
+        mode: Mode,
+        only: Option<&[u32]>,
+    ) -> cnc_nn::Result<Tensor> {
+        let heads = self.attention.forward(x, sequences, mode)?;
+        let (x, heads) = match only {
+            Some(rows) => (select(x, rows)?, select(&heads, rows)?),
+            None => (x.clone(), heads),
+        };
+        let attention = self.output.forward(&heads)?;
+        let x = self.attention_norm.forward_sum(&x, &attention, self.attention_dropout.mask(mode))?;
         self.norm.forward_sum(&x, &self.feed_forward.forward(&x)?, self.dropout.mask(mode))
     }
 

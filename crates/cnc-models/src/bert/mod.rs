@@ -12,7 +12,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_nn::layers::{Dropout, Linear, Mode, relu};
-use cnc_nn::{Parameters, ops};
+use cnc_nn::Parameters;
 
 use crate::error::{Error, Result};
 use crate::freeze::frozen;
@@ -169,14 +169,18 @@ impl Bert {
         })
     }
 
-    fn pool(&self, hidden: &Tensor, tokens: &Tokens) -> Result<Tensor> {
+    /// The representation of each text.
+    fn pooled(&self, tokens: &Tokens, mode: Mode) -> Result<Tensor> {
         match self.options.pooling {
-            Pooling::Mean => Ok(tokens.means(hidden)?.matmul(hidden)?),
+            Pooling::Mean => {
+                let hidden = self.encoder.forward(tokens, mode, self.frozen_stages, None)?; // (rows, width)
+                Ok(tokens.means(&hidden)?.matmul(&hidden)?)
+            }
             Pooling::Pooler => {
                 if let Some(row) = tokens.without_first {
                     return Err(Error::HiddenFirstToken { row });
                 }
-                let first = ops::embedding::embedding(hidden, &tokens.first()).map_err(candle_core::Error::from)?;
+                let first = self.encoder.forward(tokens, mode, self.frozen_stages, Some(&tokens.first()))?;
                 let pooled = self.pooler.forward(&first)?;
                 match self.options.config.architecture() {
                     Architecture::Bert => Ok(pooled.tanh()?),
@@ -196,8 +200,7 @@ impl Model for Bert {
         if tokens.sequences.count() == 0 {
             return Ok(Tensor::zeros((0, self.dim()), DType::F32, self.parameters.device())?);
         }
-        let hidden = self.encoder.forward(&tokens, mode, self.frozen_stages)?; // (rows, width)
-        self.pool(&hidden, &tokens)
+        self.pooled(&tokens, mode)
     }
 
     fn classify(&self, representations: &Tensor, mode: Mode) -> Result<Tensor> {
