@@ -144,13 +144,7 @@ impl Layer {
     }
 
     /// For the tokens in `only`, or for all: attention looks at all tokens, what follows at each by itself.
-    fn forward(
-        &self,
-        x: &Tensor,
-        sequences: &Sequences,
-        mode: Mode,
-        only: Option<&[u32]>,
-    ) -> cnc_nn::Result<Tensor> {
+    fn forward(&self, x: &Tensor, sequences: &Sequences, mode: Mode, only: Option<&[u32]>) -> cnc_nn::Result<Tensor> {
         let heads = self.attention.forward(x, sequences, mode)?;
         let (x, heads) = match only {
             Some(rows) => (select(x, rows)?, select(&heads, rows)?),

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
-use cnc_nn::layers::{Dropout, Linear, Mode, relu};
 use cnc_nn::Parameters;
+use cnc_nn::layers::{Dropout, Linear, Mode, relu};
 
 use crate::error::{Error, Result};
 use crate::freeze::frozen;

@@ -18,6 +18,11 @@ pub(super) fn samples_per_block(batch: usize, partial: usize) -> usize {
     batch.div_ceil(blocks).max(1)
 }
 
+/// Runs `work` on one of the threads that share what is in it: they need not be woken for each of many short pieces.
+pub(super) fn on_a_worker<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::join(work, || ()).0
+}
+
 /// `work(i, chunk)` for each run of `len` values of `out`, side by side unless it is `operations` little work in all.
 pub(super) fn for_each_chunk<T: Send>(
     out: &mut [T],

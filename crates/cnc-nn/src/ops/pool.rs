@@ -65,7 +65,7 @@ pub fn composed(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Res
 /// # Errors
 /// Wrong number of dimensions, and images without pixels.
 pub fn global_average_pool(x: &Tensor) -> Result<Tensor, OpError> {
-    let &[_, height, width, _] = x.dims() else {
+    let &[batch, height, width, channels] = x.dims() else {
         let expected = "(batch, height, width, channels)";
         return Err(OpError::Rank { op: AVERAGE, argument: "x", expected, shape: x.dims().to_vec() });
     };
@@ -74,7 +74,10 @@ pub fn global_average_pool(x: &Tensor) -> Result<Tensor, OpError> {
             return Err(OpError::Zero { op: AVERAGE, option });
         }
     }
-    Ok(x.mean((1, 2))?)
+    // A product with the share of each pixel: Candle's own mean over these dimensions reads the values one by one.
+    let pixels = height * width;
+    let share = Tensor::full(1.0 / pixels as f32, (batch, 1, pixels), x.device())?.to_dtype(x.dtype())?;
+    Ok(share.matmul(&x.reshape((batch, pixels, channels))?)?.squeeze(1)?)
 }
 
 /// `padding` slices of minus infinity on both sides of dimension `dim`.

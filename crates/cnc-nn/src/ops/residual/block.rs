@@ -10,6 +10,7 @@ use super::passes::{self, Epilogue, Incoming, InputGradient, Source, Weighting};
 use super::{OP, Stage, Statistics};
 use crate::ops::autograd::{self, Computed, differentiable, tracking};
 use crate::ops::batch_norm::{Moments, inverse_root};
+use crate::ops::blocks::on_a_worker;
 use crate::ops::gemm::Destination;
 use crate::ops::simd::dispatch;
 use crate::ops::storage::with_values;
@@ -198,16 +199,17 @@ pub(super) fn residual(
     let recorded = tracking() && arguments.iter().any(Tensor::track_op);
     let (shape, mut moments) = (Shape::from(&shape[..]), Vec::new());
     if !recorded {
-        let y = with_values([x], |[values]| {
+        let mut run = |values: &[f32]| {
             let mut y: Option<Buffer> = None;
             for (block, sizes) in blocks.iter().zip(&sizes) {
                 y = Some(Block::run(y.as_deref().unwrap_or(values), block, sizes, &mut moments)?.0);
             }
             Ok(y.unwrap_or_default())
-        })?;
+        };
+        let y = on_a_worker(|| with_values([x], |[values]| run(values)))?;
         return Ok((Tensor::from_vec(y.into_vec(), shape, x.device())?, moments));
     }
-    let (y, chain) = with_values([x], |[values]| {
+    let mut run = |values: &[f32]| {
         let (mut done, mut results): (Vec<Block>, Vec<Buffer>) = (Vec::new(), Vec::new());
         for (block, sizes) in blocks.iter().zip(&sizes) {
             let (y, block) = Block::run(results.last().map_or(values, |y| y), block, sizes, &mut moments)?;
@@ -216,7 +218,8 @@ pub(super) fn residual(
         }
         let y = results.pop().unwrap_or_default();
         Ok((y, Chain { blocks: done, results }))
-    })?;
+    };
+    let (y, chain) = on_a_worker(|| with_values([x], |[values]| run(values)))?;
     Ok((differentiable(OP, Computed::Values(y.into_vec(), shape), arguments, chain)?, moments))
 }
 
@@ -239,7 +242,7 @@ impl autograd::Backward for Chain {
         let Some((x, variables)) = arguments.split_first() else { candle_core::bail!("{OP}: no arguments") };
         let (mut variables, _) = variables.as_chunks::<3>();
         let (gradient, x_values) = (gradient.contiguous()?, x.contiguous()?);
-        with_values([&x_values, y, &gradient], |[values, y, gradient]| {
+        let run = |[values, y, gradient]: [&[f32]; 3]| {
             let Some(last) = self.blocks.last() else { candle_core::bail!("{OP}: no blocks") };
             let mut behind = last.through_relu(gradient, y);
             let mut by_block = Vec::new();
@@ -262,7 +265,8 @@ impl autograd::Backward for Chain {
             }
             let dx = x.track_op().then(|| Tensor::from_vec(behind.0.into_vec(), x.shape(), x.device()));
             Ok(std::iter::once(dx.transpose()?).chain(by_block.into_iter().rev().flatten()).collect())
-        })
+        };
+        on_a_worker(|| with_values([&x_values, y, &gradient], run))
     }
 }
 
@@ -400,7 +404,8 @@ impl Block {
         let mut gradients = Vec::new();
         let input = InputGradient::wanted_if(wanted, &mut dx, Destination::Add, centres);
         let variables = variables[0].each_ref();
-        let sums = self.branch[0].backward(image, &first_gradient, &sums_behind[0], variables, input, &mut gradients)?;
+        let sums =
+            self.branch[0].backward(image, &first_gradient, &sums_behind[0], variables, input, &mut gradients)?;
         by_stage.push(gradients);
         Ok((by_stage.into_iter().rev().flatten().chain(of_shortcut).collect(), (dx, sums)))
     }

@@ -13,54 +13,48 @@ const MOST_VALUES: usize = 1 << 29;
 
 /// `f32` values; returned for further use when dropped.
 #[derive(Debug, Default)]
-pub(super) struct Buffer(Vec<f32>);
+pub(super) struct Buffer {
+    /// At least `len` values.
+    values: Vec<f32>,
+    len: usize,
+}
 
 impl Buffer {
     /// A buffer of `len` values, whatever they are.
     pub fn any(len: usize) -> Self {
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |buffer: &Vec<f32>| buffer.capacity() >= len && buffer.capacity() / 4 * LEAST_QUARTERS <= len;
-        let best =
-            free.iter().enumerate().filter(|(_, buffer)| fits(buffer)).min_by_key(|(_, buffer)| buffer.capacity());
+        let fits = |buffer: &Vec<f32>| buffer.len() >= len && buffer.len() / 4 * LEAST_QUARTERS <= len;
+        let best = free.iter().enumerate().filter(|(_, buffer)| fits(buffer)).min_by_key(|(_, buffer)| buffer.len());
         if let Some(i) = best.map(|(i, _)| i) {
-            let mut buffer = free.remove(i);
-            drop(free);
-            buffer.resize(len, 0.0);
-            return Self(buffer);
+            return Self { values: free.remove(i), len };
         }
         // Sizes have changed: smaller buffers make room for the new one.
         let mut found = 0;
         free.retain(|buffer| {
-            let keep = found >= len || buffer.capacity() > len;
-            found += if keep { 0 } else { buffer.capacity() };
+            let keep = found >= len || buffer.len() > len;
+            found += if keep { 0 } else { buffer.len() };
             keep
         });
         drop(free);
-        Self(vec![0.0; len])
-    }
-
-    /// A buffer of `len` zeros.
-    pub fn zeros(len: usize) -> Self {
-        let mut buffer = Self::any(len);
-        buffer.fill(0.0);
-        buffer
+        Self { values: vec![0.0; len], len }
     }
 
     /// The values, not to be returned.
     pub fn into_vec(mut self) -> Vec<f32> {
-        std::mem::take(&mut self.0)
+        self.values.truncate(self.len);
+        std::mem::take(&mut self.values)
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.0);
+        let buffer = std::mem::take(&mut self.values);
         if buffer.is_empty() {
             return;
         }
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept: usize = free.iter().map(Vec::capacity).sum();
-        if kept + buffer.capacity() <= MOST_VALUES {
+        let kept: usize = free.iter().map(Vec::len).sum();
+        if kept + buffer.len() <= MOST_VALUES {
             free.push(buffer);
         }
     }
@@ -70,13 +64,13 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.0
+        &self.values[..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        &mut self.values[..self.len]
     }
 }
 
@@ -92,8 +86,9 @@ mod tests {
         let place = first.as_ptr();
         drop(first);
         assert_ne!(Buffer::any(123_456).as_ptr(), place);
-        let again = Buffer::zeros(1_234_000);
+        let again = Buffer::any(1_234_000);
         assert_eq!((again.as_ptr(), again.len()), (place, 1_234_000));
-        assert!(again.iter().all(|value| *value == 0.0));
+        drop(again);
+        assert_eq!(Buffer::any(1_234_567).into_vec().len(), 1_234_567);
     }
 }

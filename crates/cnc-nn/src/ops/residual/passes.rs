@@ -65,7 +65,9 @@ impl Source<'_> {
         centres: &[Option<Centre<'a>>],
         sums: &mut [Sums],
     ) {
-        let Some(((first, others), (sum, other_sums))) = centres.split_first().zip(sums.split_first_mut()) else { return };
+        let Some(((first, others), (sum, other_sums))) = centres.split_first().zip(sums.split_first_mut()) else {
+            return;
+        };
         for (line, gradient) in gradient.chunks_exact_mut(line_len.max(1)).enumerate() {
             let range = at + line * line_len..at + (line + 1) * line_len;
             let part = |centre: &Option<Centre<'a>>| centre.map(|centre| centre.part(range.clone()));

@@ -81,8 +81,9 @@ impl Pool {
     fn backward(self, gradient: &[f32], winners: &[u8], x: &[f32], mean: &[f32]) -> (Buffer, Sums) {
         let image_len = self.height * self.width * self.channels;
         let (out_len, channels) = (self.out_height * self.line_len(), self.channels);
-        let mut dx = Buffer::zeros(x.len());
+        let mut dx = Buffer::any(x.len());
         let of_image = |(image, dx): (usize, &mut [f32])| {
+            dx.fill(0.0);
             let gradient = &gradient[image * out_len..][..out_len];
             let winners = winners[image * out_len..][..out_len].chunks_exact(channels.max(1));
             for (pixel, (gradient, winners)) in gradient.chunks_exact(channels.max(1)).zip(winners).enumerate() {
