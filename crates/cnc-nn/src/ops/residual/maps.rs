@@ -4,10 +4,13 @@ use std::ops::Range;
 
 use super::buffers::Buffer;
 use crate::ops::blocks::for_each_chunk;
-use crate::ops::simd::{Kernel, Simd, dispatch, sum_of_pairs};
+use crate::ops::simd::{Kernel, Simd, WIDE, dispatch, sum_of_pairs};
 
 /// Values that one thread takes at a time.
 const CHUNK: usize = 1 << 15;
+
+/// Values that the processor is asked for ahead of those that are read.
+const AHEAD: usize = 512;
 
 /// `scale * x + shift`, channel by channel: a normalisation whose mean and variance are known.
 #[derive(Debug, Clone)]
@@ -311,11 +314,15 @@ pub(super) struct Backward {
 
 impl Kernel for Normalised<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Backward { factor, shift, slope, mean } = self.by;
         let channels = factor.len().max(1);
         let pixels = self.gradient.chunks_exact(channels).zip(self.x.chunks_exact(channels));
         for (out, (gradient, x)) in self.out.chunks_exact_mut(channels).zip(pixels) {
+            for at in (0..channels).step_by(WIDE) {
+                simd.prefetch(gradient.as_ptr().wrapping_add(at + AHEAD));
+                simd.prefetch(x.as_ptr().wrapping_add(at + AHEAD));
+            }
             let constants = factor.iter().zip(shift).zip(slope).zip(mean);
             for (((out, g), x), (((factor, shift), slope), mean)) in out.iter_mut().zip(gradient).zip(x).zip(constants)
             {

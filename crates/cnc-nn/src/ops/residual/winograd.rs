@@ -436,23 +436,30 @@ struct ToWeights<'a> {
 
 impl Kernel for ToWeights<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Self { from, out } = self;
-        for y in 0..3 {
-            let mut half = [[0.0f32; COLUMNS]; SIDE];
-            for (x, half) in half.iter_mut().enumerate() {
-                for (k, by) in WEIGHTS.iter().enumerate() {
-                    half.iter_mut().zip(&from[k * SIDE + x]).for_each(|(half, value)| *half += by[y] * value);
+        for first in (0..COLUMNS).step_by(WIDE) {
+            let mut half = [[simd.wide_splat(0.0); SIDE]; 3];
+            for (k, by) in WEIGHTS.iter().enumerate() {
+                for x in 0..SIDE {
+                    // SAFETY: a vector that starts at a multiple of its length lies within the columns.
+                    let value = unsafe { simd.wide_load(&from[k * SIDE + x], first) };
+                    for (half, by) in half.iter_mut().zip(by) {
+                        half[x] = m(simd, value, *by, half[x]);
+                    }
                 }
             }
-            for x in 0..3 {
-                let mut sums = [0.0f32; COLUMNS];
-                for (half, by) in half.iter().zip(&WEIGHTS) {
-                    sums.iter_mut().zip(half).for_each(|(sum, value)| *sum += by[x] * value);
+            let mut places = [[0.0f32; WIDE]; 9];
+            for (y, half) in half.iter().enumerate() {
+                for x in 0..3 {
+                    let terms = half.iter().zip(&WEIGHTS);
+                    let sum = terms.fold(simd.wide_splat(0.0), |sum, (half, by)| m(simd, *half, by[x], sum));
+                    // SAFETY: the place has as many values as a vector.
+                    unsafe { simd.wide_store(sum, &mut places[y * 3 + x], 0) };
                 }
-                for (out, sum) in out.chunks_exact_mut(9).zip(sums) {
-                    out[y * 3 + x] = sum;
-                }
+            }
+            for (column, out) in out[first * 9..].chunks_exact_mut(9).take(WIDE).enumerate() {
+                out.iter_mut().zip(&places).for_each(|(out, place)| *out = place[column]);
             }
         }
     }
