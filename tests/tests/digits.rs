@@ -49,6 +49,9 @@ fn piped_output_has_no_control_codes_and_one_line_an_evaluation() {
     assert_eq!(lines, 3, "{}", outcome.stderr);
     assert_eq!(outcome.stderr.contains("this is a debug build"), cfg!(debug_assertions), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("samples/s") && outcome.stderr.contains(" left"), "{}", outcome.stderr);
+    // 300 samples are three batches of 4 x 32.
+    let cut = "note: a smoke run: contrastive batches in a step 3 instead of 5, in an epoch 3";
+    assert!(outcome.stderr.contains(cut), "{}", outcome.stderr);
 }
 
 #[test]

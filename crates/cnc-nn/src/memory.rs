@@ -14,7 +14,8 @@ pub fn keep_freed_memory() {
         unsafe extern "C" {
             safe fn mallopt(parameter: i32, value: i32) -> i32;
         }
-        mallopt(TRIM_THRESHOLD, i32::MAX);
+        // -1: never.
+        mallopt(TRIM_THRESHOLD, -1);
         mallopt(MMAP_MAX, 0);
     }
 }

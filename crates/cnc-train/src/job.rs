@@ -76,6 +76,7 @@ impl Job {
             device,
             seeds: Seeds::new(self.config.seed),
             selection: self.config.select,
+            limit: self.config.limit,
             folder,
             stop,
         };

@@ -33,6 +33,8 @@ pub struct Run {
     pub seeds: Seeds,
     /// Which checkpoint counts.
     pub selection: Selection,
+    /// `--limit`, where one was given: a smoke run.
+    pub limit: Option<usize>,
     /// Where the run is kept.
     pub folder: RunFolder,
     /// Set by a signal: save and stop.

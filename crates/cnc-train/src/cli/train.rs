@@ -70,7 +70,7 @@ pub(super) struct Options {
     /// checkpoint, with config.json and the tokenizer.
     #[arg(long, value_name = "FILE|DIR")]
     init: Option<PathBuf>,
-    /// The first N samples of each split only, for a smoke run.
+    /// A smoke run: the first N samples of each split only, and of CNC's second stage no steps or epochs that show more.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     limit: Option<usize>,
     #[command(flatten)]

@@ -147,14 +147,35 @@ impl CncSettings {
         Ok(ContrastiveLoss::new(ContrastiveOptions { temperature: self.temperature, sides, contrast })?)
     }
 
-    /// Optimiser steps of one epoch of contrastive batches.
-    fn steps_per_epoch(&self, sampler: &ContrastiveSampler) -> u64 {
-        (sampler.batches_per_epoch() as u64).div_ceil(self.batches_per_step)
+    /// The pace of the second stage.
+    fn pace(&self, run: &Run, sampler: &ContrastiveSampler) -> Pace {
+        let (batches_per_epoch, batches_per_step) = (sampler.batches_per_epoch() as u64, self.batches_per_step);
+        let rows = run.dataset.train.len() as u64;
+        let batches_of_rows = run.limit.filter(|limit| *limit as u64 <= rows).map(|_| rows.div_ceil(4 * self.per_part));
+        Pace { batches_per_epoch, batches_per_step }.at_most(batches_of_rows.unwrap_or(u64::MAX))
+    }
+}
+
+/// How many contrastive batches there are in an epoch and in an optimiser step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pace {
+    batches_per_epoch: u64,
+    batches_per_step: u64,
+}
+
+impl Pace {
+    /// An epoch and a step of at most so many batches. In a smoke run these are the ones that show as many samples as the few
+    /// rows are: each of them leads a batch of many, and a recipe's step may be made for a thousand times as many.
+    fn at_most(self, batches: u64) -> Self {
+        Self {
+            batches_per_epoch: self.batches_per_epoch.min(batches),
+            batches_per_step: self.batches_per_step.min(batches),
+        }
     }
 
-    /// The second stage's length in optimiser steps.
-    fn length(&self, sampler: &ContrastiveSampler) -> u64 {
-        if self.steps > 0 { self.steps } else { self.epochs * self.steps_per_epoch(sampler) }
+    /// Optimiser steps of one epoch.
+    fn steps_per_epoch(self) -> u64 {
+        self.batches_per_epoch.div_ceil(self.batches_per_step)
     }
 }
 
@@ -173,12 +194,20 @@ impl Method for CncSettings {
         let sampler = ContrastiveSampler::new(self.slice(run, &predictions)?, self.per_part as usize)?;
         plain.training = Some(Training { batch: a_batch_to_show(run, &sampler)?, predictions });
         let fallbacks = sampler.slices().fallbacks().iter();
-        let notes: Vec<String> =
+        let mut notes: Vec<String> =
             fallbacks.map(ToString::to_string).chain(sampler.notes().iter().map(ToString::to_string)).collect();
+        let pace = self.pace(run, &sampler);
+        if pace.batches_per_step < self.batches_per_step {
+            let (batches, of_recipe) = (pace.batches_per_step, self.batches_per_step);
+            notes.push(format!(
+                "a smoke run: contrastive batches in a step {batches} instead of {of_recipe}, in an epoch {}",
+                pace.batches_per_epoch
+            ));
+        }
         for note in &notes {
             note!("note: {note}");
         }
-        let contrasted = self.contrast(run, sampler, plain, notes)?;
+        let contrasted = self.contrast(run, sampler, pace, plain, notes)?;
         stages.push(contrasted);
         Ok(stages)
     }
@@ -232,25 +261,26 @@ impl CncSettings {
         &self,
         run: &Run,
         sampler: ContrastiveSampler,
+        pace: Pace,
         plain: &TrainedStage,
         notes: Vec<String>,
     ) -> Result<TrainedStage> {
-        let samples_per_step = self.batches_per_step * 4 * self.per_part;
+        let samples_per_step = pace.batches_per_step * 4 * self.per_part;
         let plan = StagePlan {
             name: "cnc",
             title: "CNC",
-            steps: self.length(&sampler),
+            steps: if self.steps > 0 { self.steps } else { self.epochs * pace.steps_per_epoch() },
             steps_per_epoch: run.dataset.train.len() as f64 / samples_per_step as f64,
             evaluate_every: self.evaluate_every,
             optimizer: &self.optimizer,
             averaging: self.weight_averaging,
-            zero_classifier_every: if self.accumulate_classifier_gradient { self.steps_per_epoch(&sampler) } else { 1 },
+            zero_classifier_every: if self.accumulate_classifier_gradient { pace.steps_per_epoch() } else { 1 },
         };
         let mut objective = CorrectNContrast {
             sampler,
             loss: self.loss()?,
             weight: self.contrastive_weight,
-            batches_per_step: self.batches_per_step,
+            batches_per_step: pace.batches_per_step,
             batches_per_encoding: self.batches_per_encoding,
             stored_statistics: run.network.pretrained(),
             seeds: run.seeds.purpose("cnc"),
@@ -331,5 +361,20 @@ impl Objective for CorrectNContrast {
         }
         let contrastive = Tensor::stack(&contrastive, 0)?.mean_all()?;
         Ok(((contrastive * self.weight)? + (supervised * (1.0 - self.weight))?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_smoke_run_has_steps_and_epochs_of_as_many_samples_as_there_are_rows() {
+        // CelebA's recipe on 256 rows, 60 anchors in the smaller of two slices.
+        let pace = Pace { batches_per_epoch: 120, batches_per_step: 32 };
+        assert_eq!(pace.steps_per_epoch(), 4);
+        assert_eq!(pace.at_most(1), Pace { batches_per_epoch: 1, batches_per_step: 1 });
+        assert_eq!(pace.at_most(5).steps_per_epoch(), 1);
+        assert_eq!(pace.at_most(u64::MAX), pace);
     }
 }

@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 static FREE: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
 /// A returned buffer is used again for at least this share of its size, in quarters.
 const LEAST_QUARTERS: usize = 3;
-/// Values in returned buffers at most (2 GiB).
-const MOST_VALUES: usize = 1 << 29;
+/// Values in returned buffers at most (8 GiB): about all of a ResNet-50's step of 128 photographs.
+const MOST_VALUES: usize = 1 << 31;
 
 /// `f32` values; returned for further use when dropped.
 #[derive(Debug, Default)]
