@@ -272,6 +272,50 @@ fn a_parameter_that_no_gradient_reaches_is_an_error_with_its_name() {
 }
 
 #[test]
+fn a_parameter_that_several_ops_read_has_the_sum_of_their_gradients_whoever_the_ops_are_from() {
+    let new = |values: &[f32]| Var::new(values, &Device::Cpu).unwrap();
+    let (w, other) = (new(&[1.0, -2.0]), new(&[3.0, 4.0]));
+    let relu = |x: &Tensor| cnc_nn::ops::relu::relu(x).unwrap();
+    let loss = || {
+        let twice = (relu(&w) + relu(&w)).unwrap();
+        let of_candle = (w.as_tensor() * other.as_tensor()).unwrap();
+        ((twice + of_candle).unwrap() + relu(&other)).unwrap().sum_all().unwrap()
+    };
+    let parameters = vec![("w".to_owned(), w.clone())];
+    let gradient = Gradients::of(&loss(), &parameters).unwrap().get("w").unwrap().unwrap();
+    assert_eq!(values(&gradient), [2.0 + 3.0, 4.0]);
+    // A backward pass of Candle's by itself finds all of them in Candle's store, before and after.
+    let store = loss().backward().unwrap();
+    assert_eq!(values(store.get(&w).unwrap()), [5.0, 4.0]);
+    assert_eq!(values(store.get(&other).unwrap()), [1.0 + 1.0, 1.0 - 2.0]);
+}
+
+#[test]
+fn a_backward_pass_that_fails_leaves_nothing_behind() {
+    struct Failing;
+    impl candle_core::CustomOp1 for Failing {
+        fn name(&self) -> &'static str {
+            "failing"
+        }
+        fn cpu_fwd(
+            &self,
+            storage: &candle_core::CpuStorage,
+            layout: &candle_core::Layout,
+        ) -> candle_core::Result<(candle_core::CpuStorage, candle_core::Shape)> {
+            use candle_core::backend::BackendStorage;
+            Ok((storage.try_clone(layout)?, layout.shape().clone()))
+        }
+    }
+    let w = Var::new(&[1f32], &Device::Cpu).unwrap();
+    let parameters = vec![("w".to_owned(), w.clone())];
+    let relu = cnc_nn::ops::relu::relu(&w).unwrap();
+    let failing = w.apply_op1(Failing).unwrap();
+    assert!(Gradients::of(&(relu.clone() + failing).unwrap().sum_all().unwrap(), &parameters).is_err());
+    let store = relu.sum_all().unwrap().backward().unwrap();
+    assert_eq!(values(store.get(&w).unwrap()), [1.0]);
+}
+
+#[test]
 fn gradients_and_groups_must_have_the_same_parameters() {
     let both: Named = [one_parameter(1.0), vec![("q".to_owned(), Var::new(&[1f32], &Device::Cpu).unwrap())]].concat();
     let one = vec![both[0].clone()];

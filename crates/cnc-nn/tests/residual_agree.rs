@@ -121,6 +121,19 @@ proptest! {
     }
 
     #[test]
+    fn stored_and_measured_statistics_agree_side_by_side(
+        batch in 2usize..5, height in 4usize..10, width in 4usize..10, channels in 1usize..40, stored: [bool; 6], seed: u64,
+    ) {
+        let generator = &mut ChaCha8Rng::seed_from_u64(seed);
+        let mut stages = stored.map(|stored| {
+            stage(Shape { kernel: 1, stride: 1, inputs: channels, outputs: channels }, stored, generator)
+        }).into_iter();
+        let mut block = || Block { branch: stages.by_ref().take(2).collect(), shortcut: stages.next() };
+        let blocks = [block(), block()];
+        assert_blocks_agree(&draw(&[batch, height, width, channels], 1.0, generator), &blocks);
+    }
+
+    #[test]
     fn stems_agree(
         batch in 1usize..5, height in 5usize..40, width in 5usize..40, inputs in 1usize..5, outputs in 1usize..30,
         kernel in 1usize..4, stride in 1usize..3, stored: bool, seed: u64,
@@ -224,31 +237,36 @@ fn one_and_several_threads_give_the_same_bits() {
 
 #[test]
 fn only_what_is_tracked_gets_a_gradient() {
-    let generator = &mut ChaCha8Rng::seed_from_u64(0);
-    let mut blocks = [bottleneck(generator, false, 1, [4, 4, 4]), bottleneck(generator, false, 1, [4, 4, 4])];
-    let freeze = |stage: &mut Stage| {
-        stage.weight = stage.weight.detach();
-        stage.scale = stage.scale.detach();
-    };
-    freeze(&mut blocks[1].branch[1]);
-    let x = draw(&[2, 5, 5, 4], 1.0, generator);
-    let gradients = |blocks: &[Block]| {
-        let y = residual::residual(&x, blocks).unwrap().0;
-        let gradients = y.sum_all().unwrap().backward().unwrap();
-        assert!(gradients.get(&x).is_none());
-        let has = |tensor: &Tensor| gradients.get(tensor).is_some();
-        stages(blocks).into_iter().map(|stage| [&stage.weight, &stage.scale, &stage.shift].map(has)).collect::<Vec<_>>()
-    };
-    let mut expected = vec![[true; 3]; 8];
-    expected[5] = [false, false, true];
-    assert_eq!(gradients(&blocks), expected);
-    // Nobody in front of the second block asks for a gradient.
-    for stage in blocks[0].branch.iter_mut().chain(&mut blocks[0].shortcut) {
-        freeze(stage);
-        stage.shift = stage.shift.detach();
+    for stored in [false, true] {
+        let generator = &mut ChaCha8Rng::seed_from_u64(0);
+        let mut blocks = [bottleneck(generator, stored, 1, [4, 4, 4]), bottleneck(generator, stored, 1, [4, 4, 4])];
+        let x = draw(&[2, 5, 5, 4], 1.0, generator);
+        let gradients = |blocks: &[Block]| {
+            let y = residual::residual(&x, blocks).unwrap().0;
+            let gradients = y.sum_all().unwrap().backward().unwrap();
+            assert!(gradients.get(&x).is_none());
+            let of =
+                |tensor: &Tensor| gradients.get(tensor).map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            let stages = stages(blocks).into_iter();
+            stages.map(|stage| [&stage.weight, &stage.scale, &stage.shift].map(of)).collect::<Vec<_>>()
+        };
+        let mut expected = gradients(&blocks);
+        assert!(expected.iter().flatten().all(Option::is_some));
+        blocks[1].branch[0].weight = blocks[1].branch[0].weight.detach();
+        blocks[1].branch[1].weight = blocks[1].branch[1].weight.detach();
+        blocks[1].branch[1].scale = blocks[1].branch[1].scale.detach();
+        expected[4][0] = None;
+        expected[5][..2].fill(None);
+        assert_eq!(gradients(&blocks), expected, "stored statistics: {stored}");
+        // Nobody in front of the second block asks for a gradient.
+        for stage in blocks[0].branch.iter_mut().chain(&mut blocks[0].shortcut) {
+            for tensor in [&mut stage.weight, &mut stage.scale, &mut stage.shift] {
+                *tensor = tensor.detach();
+            }
+        }
+        expected[..4].fill([const { None }; 3]);
+        assert_eq!(gradients(&blocks), expected, "stored statistics: {stored}");
     }
-    expected[..4].fill([false; 3]);
-    assert_eq!(gradients(&blocks), expected);
 }
 
 #[test]
