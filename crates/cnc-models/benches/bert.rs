@@ -65,7 +65,8 @@ fn main() -> Result<()> {
             let z = model.encode(&inputs, Mode::Eval)?;
             let logits = model.classify(&z, TRAIN)?;
             let contrast = contrast.forward(&Parts::split(&z, [2; 4])?)?;
-            ((contrast * 0.75)? + (cross_entropy(&logits, &labels)? * 0.25)?)?.backward()?;
+            let loss = ((contrast * 0.75)? + (cross_entropy(&logits, &labels)? * 0.25)?)?;
+            Gradients::of(&loss, &model.trainable())?;
             Ok(())
         })
     })?;
@@ -136,7 +137,7 @@ impl Lines {
                 let start = Instant::now();
                 for (inputs, labels) in &batches {
                     let z = model.encode(inputs, TRAIN)?;
-                    cross_entropy(&model.classify(&z, TRAIN)?, labels)?.backward()?;
+                    Gradients::of(&cross_entropy(&model.classify(&z, TRAIN)?, labels)?, &model.trainable())?;
                 }
                 least = least.min(start.elapsed().as_secs_f64());
             }
