@@ -175,8 +175,15 @@ impl Opener<'_> {
         }
         if !folder.is_empty() {
             let images = self.images(rows)?;
+            let all: Vec<Row> = folder.iter().map(|target| target.row).collect();
+            let only_bad = |probed| match probed {
+                Some((Probe::Bad, error)) => Some(error),
+                _ => None,
+            };
+            let mut bad = images.probe(&all).into_iter().map(only_bad);
             for targets in folder.chunks(AT_ONCE) {
-                self.keep(targets, &Encoded::Files(&images), &mut stores);
+                let bad = bad.by_ref().take(targets.len()).collect();
+                self.keep(targets, bad, &Encoded::Files(&images), &mut stores);
             }
         }
         let mut skipped = Vec::new();
@@ -207,24 +214,14 @@ impl Opener<'_> {
             let end = batch.first() + batch.len();
             let here: Vec<Target> =
                 std::iter::from_fn(|| targets.next_if(|target| target.row.row < end)).copied().collect();
-            self.keep(&here, &Encoded::Rows(&batch), stores);
+            let bad = here.iter().map(|_| None).collect();
+            self.keep(&here, bad, &Encoded::Rows(&batch), stores);
         }
         Ok(())
     }
 
-    /// Decodes images side by side and puts them away in order.
-    fn keep(&self, targets: &[Target], encoded: &Encoded<'_>, stores: &mut [Store; 3]) {
-        let bad: Vec<Option<DataError>> = match encoded {
-            Encoded::Rows(_) => targets.iter().map(|_| None).collect(),
-            Encoded::Files(images) => {
-                let rows: Vec<Row> = targets.iter().map(|target| target.row).collect();
-                let only_bad = |probed| match probed {
-                    Some((Probe::Bad, error)) => Some(error),
-                    _ => None,
-                };
-                images.probe(&rows).into_iter().map(only_bad).collect()
-            }
-        };
+    /// Decodes images side by side, but for those known to be `bad`, and puts them away in order.
+    fn keep(&self, targets: &[Target], bad: Vec<Option<DataError>>, encoded: &Encoded<'_>, stores: &mut [Store; 3]) {
         let prepared: Vec<Result<Vec<Picture>, DataError>> = targets
             .par_iter()
             .zip(bad)
