@@ -51,9 +51,7 @@ impl Source<'_> {
             at += window.len(conv.inputs);
         }
     }
-}
 
-impl Source<'_> {
     /// The way back through the ReLU that the values come from: zeroes the gradient of lines of `line_len` values, the first
     /// of which is at `at`, where nothing came through, and adds to the sums of each normalisation in front of the ReLU,
     /// those by the batch having a centre.
