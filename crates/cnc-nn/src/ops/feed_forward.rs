@@ -8,7 +8,7 @@ use candle_core::{Shape, Tensor};
 use super::activation::{self, Activation};
 use super::autograd::{Backward, Computed, differentiable};
 use super::gemm::{Matrix, product_and_copy};
-use super::linear::{self, Size, add_to_rows};
+use super::linear::{self, Size, add};
 use super::storage::{on_cpu_f32, with_values};
 use super::{OpError, linear::composed as composed_linear};
 
@@ -70,11 +70,9 @@ impl FeedForward {
     fn forward(&mut self, x: &[f32], (w1, b1): (&[f32], &[f32]), (w2, b2): (&[f32], &[f32])) -> Vec<f32> {
         let Size { rows, inputs, outputs } = self.first;
         let (x, w1) = (Matrix::new(x, rows, inputs), Matrix::new(w1, outputs, inputs).transposed());
-        let [sums, hidden] = product_and_copy(x, w1, |[mut sums, mut hidden], rows, columns| {
-            add_to_rows(&mut sums, &b1[columns]);
-            for row in 0..rows.len() {
-                self.activation.forward(sums.row(row), hidden.row(row));
-            }
+        let [sums, hidden] = product_and_copy(x, w1, |[sums, hidden], _, columns| {
+            add(sums, &b1[columns.clone()]);
+            self.activation.forward(sums, hidden);
         });
         self.sums = sums;
         self.second.forward(&hidden, w2, b2)
@@ -84,11 +82,8 @@ impl FeedForward {
     fn hidden_gradient(&self, w2: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let Size { rows, inputs, outputs } = self.second;
         let (dy, w2) = (Matrix::new(dy, rows, outputs), Matrix::new(w2, outputs, inputs));
-        let [dsums, hidden] = product_and_copy(dy, w2, |[mut dsums, mut hidden], rows, columns| {
-            for (i, row) in rows.enumerate() {
-                let sums = &self.sums[row * inputs..][columns.clone()];
-                self.activation.backward(sums, hidden.row(i), dsums.row(i));
-            }
+        let [dsums, hidden] = product_and_copy(dy, w2, |[dsums, hidden], row, columns| {
+            self.activation.backward(&self.sums[row * inputs..][columns.clone()], hidden, dsums);
         });
         (dsums, hidden)
     }

@@ -117,7 +117,7 @@ impl Size {
     pub fn forward(self, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
         let x = Matrix::new(x, self.rows, self.inputs);
         let weight = Matrix::new(weight, self.outputs, self.inputs).transposed();
-        product(x, weight, |mut tile, _, columns| add_to_rows(&mut tile, &bias[columns]))
+        product(x, weight, |y, _, columns| add(y, &bias[columns.clone()]))
     }
 
     /// `dx = dy w`.
@@ -153,11 +153,9 @@ impl Size {
     }
 }
 
-/// Adds `values` to every row.
-pub(super) fn add_to_rows(matrix: &mut MatrixMut<'_>, values: &[f32]) {
-    for row in 0..matrix.rows() {
-        for (to, value) in matrix.row(row).iter_mut().zip(values) {
-            *to += value;
-        }
+/// Adds `values` to a row.
+pub(super) fn add(row: &mut [f32], values: &[f32]) {
+    for (to, value) in row.iter_mut().zip(values) {
+        *to += value;
     }
 }

@@ -13,10 +13,12 @@ pub(super) const PANEL: usize = 2 * WIDE;
 /// Rows that are computed together at least: two vectors each are enough sums to keep the units busy.
 const FEWEST: usize = 4;
 
-/// Depth for each line that is read ahead.
+/// Depth for which lines are read ahead together, and how many: all of the next panels while strips are few.
 pub(super) const AHEAD: usize = 8;
 /// Values that come into the cache together.
 pub(super) const LINE: usize = 16;
+/// Lines for each [`AHEAD`] of depth.
+pub(super) const LINES: usize = 2;
 
 /// A strip of up to [`STRIP`] rows: value `(row, k)` is at `row * ROW + k * STEP`. What lies behind the last row, to a
 /// multiple of four rows, is read too.
@@ -38,7 +40,7 @@ pub(super) struct Target<'a> {
     pub columns: usize,
     /// Whether the result is added to what is there.
     pub add: bool,
-    /// What is brought near meanwhile, a [`LINE`] for each [`AHEAD`] of depth: any address will do.
+    /// What is brought near meanwhile, [`LINES`] for each [`AHEAD`] of depth: any address will do.
     pub ahead: *const f32,
 }
 
@@ -110,8 +112,10 @@ unsafe fn part_of_tile<
     let mut sums = [[simd.wide_splat(0.0); P]; M];
     let depth = panel.rows;
     for first in (0..depth).step_by(AHEAD) {
-        simd.prefetch(target.ahead.wrapping_add(first / AHEAD * LINE));
+        (0..LINES).for_each(|i| simd.prefetch(target.ahead.wrapping_add((first / AHEAD * LINES + i) * LINE)));
         for k in first..(first + AHEAD).min(depth) {
+            let values = panel.values.as_ptr().wrapping_add(k * PITCH + column);
+            (0..P).for_each(|p| simd.prefetch(values.wrapping_add(AHEAD * PITCH + p * WIDE)));
             // SAFETY: strip and panel have values for each `k`, and the part lies within the tile.
             unsafe {
                 let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel.values, k * PITCH + column + p * WIDE));

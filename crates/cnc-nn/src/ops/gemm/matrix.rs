@@ -88,10 +88,6 @@ impl<'a> MatrixMut<'a> {
         Self { data, rows, columns, row_stride, values: PhantomData }
     }
 
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// A matrix of values that are not there yet, to be written before anything reads them.
     ///
     /// # Safety
@@ -108,13 +104,11 @@ impl<'a> MatrixMut<'a> {
         unsafe { self.data.add(row * self.row_stride) }
     }
 
-    /// Copies a matrix of the same shape.
-    pub(super) fn copy(&mut self, from: &mut MatrixMut<'_>) {
+    /// Copies a row of a matrix of the same shape.
+    pub(super) fn copy_row(&mut self, from: &mut MatrixMut<'_>, row: usize) {
         assert_eq!((self.rows, self.columns), (from.rows, from.columns), "shape of a copy");
-        for row in 0..self.rows {
-            // SAFETY: both rows have that many values, and two views have none in common.
-            unsafe { self.start(row).copy_from_nonoverlapping(from.row(row).as_ptr(), self.columns) };
-        }
+        // SAFETY: both rows have that many values, and two views have none in common.
+        unsafe { self.start(row).copy_from_nonoverlapping(from.row(row).as_ptr(), self.columns) };
     }
 
     /// The values of a row.
@@ -171,7 +165,7 @@ mod tests {
         let parts = MatrixMut::strided(&mut values, 5, 6, 7).cut(&[0, 2, 2, 5], &[0, 1, 6]);
         assert_eq!(parts.len(), 6);
         for (i, mut part) in parts.into_iter().enumerate() {
-            (0..part.rows()).for_each(|row| part.row(row).iter_mut().for_each(|value| *value += 1.0 + i as f32));
+            (0..part.rows).for_each(|row| part.row(row).iter_mut().for_each(|value| *value += 1.0 + i as f32));
         }
         for (row, values) in values.chunks(7).enumerate() {
             let (first, others) = if row < 2 { (1.0, 2.0) } else { (5.0, 6.0) };

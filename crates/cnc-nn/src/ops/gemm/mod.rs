@@ -16,7 +16,7 @@ pub(super) use matrix::{Matrix, MatrixMut};
 use packed::Panels;
 
 /// Tiles of a shared product at most: enough for several threads.
-const MOST_TILES: usize = 8;
+const MOST_TILES: usize = 16;
 /// Multiplications of a tile at least.
 const SMALLEST_TILE: usize = 1 << 19;
 /// Rows and columns of a tile at least.
@@ -91,7 +91,7 @@ impl Tiles {
     fn new(rows: usize, columns: usize, depth: usize) -> Self {
         let most = (rows * columns * depth / SMALLEST_TILE).clamp(1, MOST_TILES);
         let (row_unit, column_unit, row_side, column_side) = if worth_packing(rows, columns, depth) {
-            (STRIP, PANEL, 8 * STRIP, PANEL)
+            (STRIP, PANEL, 4 * STRIP, PANEL)
         } else {
             (1, 1, SHORTEST_SIDE, SHORTEST_SIDE)
         };
@@ -151,22 +151,22 @@ pub(super) fn multiply_shared(out: MatrixMut<'_>, lhs: Matrix<'_>, rhs: Matrix<'
     multiply_tiles([out], lhs, rhs, mode, |_, _, _| {});
 }
 
-/// `lhs · rhs` on all threads; `then(tile, rows, columns)` follows for each tile of the result, while it is still in the
-/// cache.
+/// `lhs · rhs` on all threads; `then(values, row, columns)` follows for the values of each row that are in some of the
+/// columns, while they are still in the cache.
 pub(super) fn product(
     lhs: Matrix<'_>,
     rhs: Matrix<'_>,
-    then: impl Fn(MatrixMut<'_>, Range<usize>, Range<usize>) + Sync,
+    then: impl Fn(&mut [f32], usize, &Range<usize>) + Sync,
 ) -> Vec<f32> {
-    let [values] = products(lhs, rhs, |[tile], rows, columns| then(tile, rows, columns));
+    let [values] = products(lhs, rhs, |[values], row, columns| then(values, row, columns));
     values
 }
 
-/// `lhs · rhs`, and a copy of it; `then([tile, tile of the copy], rows, columns)` as in [`product`].
+/// `lhs · rhs`, and a copy of it; `then([values, copy], row, columns)` as in [`product`].
 pub(super) fn product_and_copy(
     lhs: Matrix<'_>,
     rhs: Matrix<'_>,
-    then: impl Fn([MatrixMut<'_>; 2], Range<usize>, Range<usize>) + Sync,
+    then: impl Fn([&mut [f32]; 2], usize, &Range<usize>) + Sync,
 ) -> [Vec<f32>; 2] {
     products(lhs, rhs, then)
 }
@@ -175,7 +175,7 @@ pub(super) fn product_and_copy(
 fn products<const N: usize>(
     lhs: Matrix<'_>,
     rhs: Matrix<'_>,
-    then: impl Fn([MatrixMut<'_>; N], Range<usize>, Range<usize>) + Sync,
+    then: impl Fn([&mut [f32]; N], usize, &Range<usize>) + Sync,
 ) -> [Vec<f32>; N] {
     let (rows, columns) = (lhs.rows, rhs.columns);
     let mut results = [(); N].map(|()| Vec::with_capacity(rows * columns));
@@ -189,22 +189,26 @@ fn products<const N: usize>(
     results
 }
 
-/// `outs[0] (+)= lhs · rhs` on all threads, the others are copies of it; `then` follows for each tile.
+/// `outs[0] (+)= lhs · rhs` on all threads, the others are copies of it; `then` follows as in [`product`].
 fn multiply_tiles<const N: usize>(
     outs: [MatrixMut<'_>; N],
     lhs: Matrix<'_>,
     rhs: Matrix<'_>,
     mode: Destination,
-    then: impl Fn([MatrixMut<'_>; N], Range<usize>, Range<usize>) + Sync,
+    then: impl Fn([&mut [f32]; N], usize, &Range<usize>) + Sync,
 ) {
     let tiles = Tiles::new(lhs.rows, rhs.columns, lhs.columns);
     let rhs = Shared::new(lhs.rows, rhs);
     let work = |(mut outs, (rows, columns)): ([MatrixMut<'_>; N], (Range<usize>, Range<usize>))| {
-        if let [first, others @ ..] = &mut outs[..] {
+        if let [first, ..] = &mut outs[..] {
             rhs.multiply(first.reborrow(), lhs.some_rows(&rows), &columns, mode);
-            others.iter_mut().for_each(|other| other.copy(first));
         }
-        then(outs, rows, columns);
+        for (i, row) in rows.enumerate() {
+            if let [first, others @ ..] = &mut outs[..] {
+                others.iter_mut().for_each(|other| other.copy_row(first, i));
+            }
+            then(outs.each_mut().map(|out| out.row(i)), row, &columns);
+        }
     };
     let mut cut = outs.map(|out| tiles.cut(out).into_iter());
     let places = tiles.places();
@@ -247,12 +251,10 @@ mod tests {
         {
             let number = |i: usize| ((i * 7 + i / 5) % 13) as f32 - 6.0;
             let (a, b): (Vec<f32>, Vec<f32>) = ((0..m * k).map(number).collect(), (0..k * n).map(number).collect());
-            // The epilogue sees its own tile: it adds the place of each value.
-            let place = |[mut tile, mut copy]: [MatrixMut<'_>; 2], rows: Range<usize>, columns: Range<usize>| {
-                for (i, row) in rows.enumerate() {
-                    tile.row(i).iter_mut().zip(columns.clone()).for_each(|(v, column)| *v += (row * n + column) as f32);
-                    copy.row(i).iter_mut().for_each(|v| *v += 1.0);
-                }
+            // The epilogue sees each value once: it adds its place.
+            let place = |[values, copy]: [&mut [f32]; 2], row: usize, columns: &Range<usize>| {
+                values.iter_mut().zip(columns.clone()).for_each(|(v, column)| *v += (row * n + column) as f32);
+                copy.iter_mut().for_each(|v| *v += 1.0);
             };
             let (lhs, rhs) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
             let [out, copy] = product_and_copy(lhs, rhs, place);
@@ -285,10 +287,10 @@ mod tests {
     #[test]
     fn tiles_are_few_and_of_whole_strips_and_panels() {
         let tiles = Tiles::new(1024, 3072, 768);
-        assert_eq!((tiles.rows.len() - 1, tiles.columns.len() - 1), (8, 1));
-        assert!(tiles.rows[..8].iter().all(|row| row.is_multiple_of(STRIP)));
+        assert_eq!((tiles.rows.len() - 1, tiles.columns.len() - 1), (16, 1));
+        assert!(tiles.rows[..16].iter().all(|row| row.is_multiple_of(STRIP)));
         let tiles = Tiles::new(100, 3072, 768);
-        assert_eq!((tiles.rows.len() - 1, tiles.columns.len() - 1), (1, 8));
+        assert_eq!((tiles.rows.len() - 1, tiles.columns.len() - 1), (2, 8));
         assert!(tiles.columns[..8].iter().all(|column| column.is_multiple_of(PANEL)));
         assert_eq!(Tiles::new(8, 2, 768).places(), [(0..8, 0..2)]);
     }

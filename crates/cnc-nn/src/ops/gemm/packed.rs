@@ -10,7 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{Destination, Matrix, MatrixMut};
-use crate::ops::microkernel::{AHEAD, LINE, PANEL, Panel, STRIP, Strip, Target, multiply_tile};
+use crate::ops::microkernel::{AHEAD, LINE, LINES, PANEL, Panel, STRIP, Strip, Target, multiply_tile};
 use crate::ops::simd::{Kernel, Simd, dispatch, transpose};
 
 /// Depth of a block at most.
@@ -143,7 +143,7 @@ impl Kernel for Block<'_> {
                             &target,
                         )
                     };
-                    ahead = ahead.wrapping_add(depth / AHEAD * LINE);
+                    ahead = ahead.wrapping_add(depth / AHEAD * LINES * LINE);
                 }
             }
         }
@@ -166,17 +166,17 @@ struct Pack<'a, const WIDTH: usize> {
 
 impl<const WIDTH: usize> Kernel for Pack<'_, WIDTH> {
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Matrix { rows, columns: depth, .. } = self.lines;
         assert_eq!(self.out.len(), rows.next_multiple_of(WIDTH) * depth, "groups of lines");
         let whole = rows / WIDTH * WIDTH;
         let (groups, last) = self.out.split_at_mut(whole * depth);
         let lines = self.lines.some_rows(&(0..whole));
         if lines.row_stride == 1 {
-            copy_groups::<WIDTH>(lines, groups);
+            copy_groups::<S, WIDTH>(simd, lines, groups);
         } else {
             for (group, out) in groups.chunks_exact_mut((WIDTH * depth).max(1)).enumerate() {
-                transpose_group::<WIDTH>(lines.some_rows(&(group * WIDTH..(group + 1) * WIDTH)), out);
+                transpose_group::<S, WIDTH>(simd, lines.some_rows(&(group * WIDTH..(group + 1) * WIDTH)), out);
             }
         }
         let lines = self.lines.some_rows(&(whole..rows));
@@ -194,12 +194,14 @@ impl<const WIDTH: usize> Kernel for Pack<'_, WIDTH> {
 
 /// Lines that lie side by side.
 #[inline(always)]
-fn copy_groups<const WIDTH: usize>(lines: Matrix<'_>, out: &mut [MaybeUninit<f32>]) {
+fn copy_groups<S: Simd, const WIDTH: usize>(simd: S, lines: Matrix<'_>, out: &mut [MaybeUninit<f32>]) {
     let depth = lines.columns;
     for (i, out) in out.chunks_mut((TOGETHER * WIDTH * depth).max(1)).enumerate() {
         let first = i * TOGETHER * WIDTH;
         for k in 0..depth {
             let line = &lines.data[k * lines.column_stride + first..];
+            let far = line.as_ptr().wrapping_add(AHEAD * lines.column_stride);
+            (0..TOGETHER * WIDTH).step_by(LINE).for_each(|at| simd.prefetch(far.wrapping_add(at)));
             let groups = out.chunks_exact_mut(WIDTH * depth).zip(line.as_chunks::<WIDTH>().0);
             for (group, values) in groups {
                 group[k * WIDTH..(k + 1) * WIDTH].write_copy_of_slice(values);
@@ -210,7 +212,7 @@ fn copy_groups<const WIDTH: usize>(lines: Matrix<'_>, out: &mut [MaybeUninit<f32
 
 /// One group of lines whose values lie side by side.
 #[inline(always)]
-fn transpose_group<const WIDTH: usize>(lines: Matrix<'_>, out: &mut [MaybeUninit<f32>]) {
+fn transpose_group<S: Simd, const WIDTH: usize>(simd: S, lines: Matrix<'_>, out: &mut [MaybeUninit<f32>]) {
     const SIDE: usize = 4;
     let depth = lines.columns;
     let whole = depth / LINE * LINE;
@@ -218,6 +220,8 @@ fn transpose_group<const WIDTH: usize>(lines: Matrix<'_>, out: &mut [MaybeUninit
         for first in (0..WIDTH).step_by(SIDE) {
             let some: [&[[f32; SIDE]]; SIDE] = std::array::from_fn(|i| {
                 let from = (first + i) * lines.row_stride + start;
+                // The next group's.
+                simd.prefetch(lines.data.as_ptr().wrapping_add(from + WIDTH * lines.row_stride));
                 lines.data[from..from + LINE].as_chunks().0
             });
             for part in (0..LINE).step_by(SIDE) {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::buffers::Buffer;
 use crate::ops::blocks::for_each_chunk;
 use crate::ops::gemm::Destination;
-use crate::ops::microkernel::{AHEAD, LINE, PANEL, Panel, STRIP, Strip, Target, multiply_tile};
+use crate::ops::microkernel::{AHEAD, LINE, LINES, PANEL, Panel, STRIP, Strip, Target, multiply_tile};
 use crate::ops::simd::{Kernel, Simd, WIDE};
 
 /// Columns of a panel.
@@ -177,7 +177,7 @@ impl Kernel for GatherProduct<'_> {
                         let target = &Target { rows, columns: COLUMNS.min(columns - first), add, ahead };
                         multiply_tile(simd, Strip::<PITCH, 1>(strip), panel, target);
                     }
-                    ahead = ahead.wrapping_add(depth.len() / AHEAD * LINE);
+                    ahead = ahead.wrapping_add(depth.len() / AHEAD * LINES * LINE);
                 }
             }
         }
