@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_nn::init::Init;
 use cnc_nn::layers::{
-    Conv2d, Conv2dOptions, ConvReluPool, Dropout, Embedding, FeedForward, LayerNorm, Linear, MaxPool2d, Mode,
+    AddNorm, Conv2d, Conv2dOptions, ConvReluPool, Dropout, Embedding, FeedForward, LayerNorm, Linear, MaxPool2d, Mode,
     SelfAttention, relu,
 };
 use cnc_nn::ops::activation::Activation;
@@ -68,12 +68,25 @@ fn parts_of_transformers_have_the_variables_of_pytorch_and_name_themselves_in_er
     assert_ne!(attend(TRAIN), attend(Mode::Eval));
     assert_eq!(norm.forward_sum(&x, &feed_forward.forward(&x).unwrap(), None).unwrap().dims(), [3, 6]);
 
+    // Both branches as ops of their own, and with their sum and normalisation in one.
+    let join = AddNorm::new(Dropout::new(0.5, "join").unwrap(), norm.clone());
+    let output = linear(&parameters, "output", 6, 6);
+    let heads = attention.forward(&x, &sequences, TRAIN).unwrap();
+    let parts = join.forward(&x, &output.forward(&heads).unwrap(), TRAIN).unwrap();
+    let whole = attention.sublayer(&x, &sequences, &output, &join, TRAIN).unwrap();
+    assert_eq!(whole.to_vec2::<f32>().unwrap(), parts.to_vec2::<f32>().unwrap());
+    let parts = join.forward(&x, &feed_forward.forward(&x).unwrap(), TRAIN).unwrap();
+    let whole = feed_forward.sublayer(&x, &join, TRAIN).unwrap();
+    assert_eq!(whole.to_vec2::<f32>().unwrap(), parts.to_vec2::<f32>().unwrap());
+
     for (layer, result) in [
         ("words", words.forward(&[7])),
         ("norm", norm.forward(&zeros(&[3, 5]))),
         ("norm", norm.forward_sum(&x, &zeros(&[2, 6]), None)),
         ("query", attention.forward(&x, &Sequences::new(&[2]), Mode::Eval)),
+        ("query", attention.sublayer(&x, &Sequences::new(&[2]), &output, &join, Mode::Eval)),
         ("first", feed_forward.forward(&zeros(&[3, 5]))),
+        ("first", feed_forward.sublayer(&zeros(&[3, 5]), &join, Mode::Eval)),
     ] {
         let error = result.unwrap_err();
         assert!(matches!(&error, Error::Layer { layer: name, .. } if name == layer), "{error}");

@@ -10,6 +10,7 @@ use cnc_nn::ops::feed_forward::{self, feed_forward};
 use cnc_nn::ops::layer_norm::{self, add_norm, layer_norm};
 use cnc_nn::ops::sequences::Sequences;
 use cnc_nn::ops::softmax::{self, softmax};
+use cnc_nn::ops::sublayer::{self, Attention, Join, attention_sublayer, feed_forward_sublayer};
 use cnc_nn::ops::{OpError, linear};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
@@ -52,6 +53,13 @@ fn assert_agreement(kernel: Op, composed: Op, shapes: &[&[usize]], seed: u64) {
 
 fn mask(share: u8, key: u64) -> Option<Mask> {
     Mask::new(f64::from(share) / 10.0, key).unwrap()
+}
+
+type AttentionOp = fn(&Tensor, Attention, &Sequences, Join) -> Result<Tensor, OpError>;
+
+/// Of the arguments weight and bias of the norm are the last.
+fn join(a: &[Tensor], mask: Option<Mask>) -> Join<'_> {
+    Join { mask, weight: &a[a.len() - 2], bias: &a[a.len() - 1], epsilon: 1e-5 }
 }
 
 fn maps(a: &[Tensor]) -> [(&Tensor, &Tensor); 3] {
@@ -144,6 +152,42 @@ proptest! {
                 &[sequences.rows(), inputs], &[width, inputs], &[width], &[width, inputs], &[width], &[width, inputs],
                 &[width],
             ],
+            seed,
+        );
+    }
+
+    #[test]
+    fn attention_sublayer_agrees(
+        lengths in proptest::collection::vec(0usize..60, 1..6), heads in 1usize..5, head_width in 1usize..20,
+        width in 2usize..40, share in 0u8..6, seed: u64,
+    ) {
+        let (sequences, inner) = (Sequences::new(&lengths), heads * head_width);
+        prop_assume!(sequences.rows() > 0);
+        let [probabilities, mask] = [mask(share, seed), mask(share, seed ^ 1)];
+        let run = |a: &[Tensor], op: AttentionOp| {
+            let branch = Attention { projections: maps(a), heads, mask: probabilities, output: (&a[7], &a[8]) };
+            op(&a[0], branch, &sequences, join(a, mask))
+        };
+        assert_agreement(
+            &|a| run(a, attention_sublayer),
+            &|a| run(a, sublayer::composed_attention),
+            &[
+                &[sequences.rows(), width], &[inner, width], &[inner], &[inner, width], &[inner], &[inner, width],
+                &[inner], &[width, inner], &[width], &[width], &[width],
+            ],
+            seed,
+        );
+    }
+
+    #[test]
+    fn feed_forward_sublayer_agrees(
+        rows in 1usize..200, width in 2usize..50, hidden in 1usize..200, kind in 0usize..3, share in 0u8..6, seed: u64,
+    ) {
+        let (kind, mask) = (ACTIVATIONS[kind], mask(share, seed));
+        assert_agreement(
+            &|a| feed_forward_sublayer(&a[0], (&a[1], &a[2]), kind, (&a[3], &a[4]), join(a, mask)),
+            &|a| sublayer::composed_feed_forward(&a[0], (&a[1], &a[2]), kind, (&a[3], &a[4]), join(a, mask)),
+            &[&[rows, width], &[hidden, width], &[hidden], &[width, hidden], &[width], &[width], &[width]],
             seed,
         );
     }

@@ -13,6 +13,7 @@ use cnc_nn::ops::feed_forward::feed_forward;
 use cnc_nn::ops::layer_norm::{add_norm, layer_norm};
 use cnc_nn::ops::sequences::Sequences;
 use cnc_nn::ops::softmax::softmax;
+use cnc_nn::ops::sublayer::{Attention, Join, attention_sublayer, feed_forward_sublayer};
 
 use common::assert_same_bits_on_any_number_of_threads;
 
@@ -50,7 +51,12 @@ fn transformer() -> Vec<Vec<f32>> {
     let y = self_attention(&x, maps, 4, &sequences, mask()).unwrap();
     let x = add_norm(&x, &y, mask(), weight, bias, 1e-12).unwrap();
     let y = feed_forward(&x, (&hidden[0], &hidden[1]), Activation::Gelu, (&hidden[2], bias)).unwrap();
-    let x = dropout(&softmax(&(x + y).unwrap()).unwrap(), mask().unwrap()).unwrap();
+    let x = (x + y).unwrap();
+    let join = Join { mask: mask(), weight, bias, epsilon: 1e-12 };
+    let branch = Attention { projections: maps, heads: 4, mask: mask(), output: (&square[0], bq) };
+    let x = attention_sublayer(&x, branch, &sequences, join).unwrap();
+    let x = feed_forward_sublayer(&x, (&hidden[0], &hidden[1]), Activation::Gelu, (&hidden[2], bias), join).unwrap();
+    let x = dropout(&softmax(&x).unwrap(), mask().unwrap()).unwrap();
     let gradients = x.sqr().unwrap().sum_all().unwrap().backward().unwrap();
     let variables = std::iter::once(&table).chain(&square).chain(&vectors).chain(&hidden);
     let gradients = variables.map(|variable| gradients.get(variable).unwrap().clone());
@@ -116,6 +122,8 @@ fn views_are_as_good_as_copies() {
     let (square, wide) = (draw(&[16, 16]).t().unwrap(), draw(&[30, 16]));
     let outputs = |x: &Tensor| {
         let maps = [(&square, &bias); 3];
+        let branch = Attention { projections: maps, heads: 4, mask: None, output: (&square, &bias) };
+        let join = Join { mask: mask(), weight: &weight, bias: &bias, epsilon: 1e-5 };
         [
             layer_norm(x, &weight, &bias, 1e-5),
             add_norm(x, x, None, &weight, &bias, 1e-5),
@@ -125,6 +133,8 @@ fn views_are_as_good_as_copies() {
             embedding(x, &[8, 0, 8]),
             feed_forward(x, (&wide, &draw(&[30])), Activation::Relu, (&wide.t().unwrap(), &bias)),
             self_attention(x, maps, 4, &Sequences::new(&[4, 5]), None),
+            attention_sublayer(x, branch, &Sequences::new(&[4, 5]), join),
+            feed_forward_sublayer(x, (&wide, &draw(&[30])), Activation::Relu, (&wide.t().unwrap(), &bias), join),
         ]
         .map(|y| y.unwrap().to_vec2::<f32>().unwrap())
     };
@@ -155,13 +165,25 @@ fn a_value_that_is_no_number_is_not_hidden() {
 #[test]
 fn constants_get_no_gradient_and_variables_do() {
     let (x, weight) = (draw(&[4, 6]), Var::from_tensor(&draw(&[6, 6])).unwrap());
-    let (bias, constant) = (zeros(&[6]), draw(&[6, 6]));
+    let (bias, constant, first) = (zeros(&[6]), draw(&[6, 6]), weight.get(0).unwrap());
+    let attention = |value, output| Attention {
+        projections: [(&constant, &bias), (&constant, &bias), (value, &bias)],
+        heads: 2,
+        mask: mask(),
+        output: (output, &bias),
+    };
+    let join = |weight| Join { mask: mask(), weight, bias: &bias, epsilon: 1e-5 };
     let ys = [
         feed_forward(&x, (&weight, &bias), Activation::Gelu, (&constant, &bias)),
         feed_forward(&x, (&constant, &bias), Activation::Gelu, (&weight, &bias)),
         self_attention(&x, [(&weight, &bias), (&constant, &bias), (&constant, &bias)], 2, &Sequences::new(&[4]), None),
         self_attention(&x, [(&constant, &bias), (&constant, &bias), (&weight, &bias)], 2, &Sequences::new(&[4]), None),
         add_norm(&x, &weight.narrow(0, 0, 4).unwrap(), mask(), &bias, &bias, 1e-5),
+        attention_sublayer(&x, attention(&constant, &weight), &Sequences::new(&[4]), join(&bias)),
+        attention_sublayer(&x, attention(&weight, &constant), &Sequences::new(&[4]), join(&bias)),
+        attention_sublayer(&x, attention(&constant, &constant), &Sequences::new(&[4]), join(&first)),
+        feed_forward_sublayer(&x, (&constant, &bias), Activation::Gelu, (&weight, &bias), join(&bias)),
+        feed_forward_sublayer(&x, (&constant, &bias), Activation::Gelu, (&constant, &bias), join(&first)),
     ];
     for y in ys {
         let gradients = y.unwrap().sum_all().unwrap().backward().unwrap();
@@ -195,7 +217,35 @@ fn arguments_that_do_not_fit_are_named() {
         message(add_norm(&x, &square, None, &bias, &bias, 1e-5)),
         "layer_norm: the branch must have the shape [5, 6] of the input, but has the shape [6, 6]"
     );
+    let join = |weight| Join { mask: None, weight, bias: &bias, epsilon: 1e-5 };
+    let attention = |output| Attention { projections: maps, heads: 2, mask: None, output: (output, &bias) };
+    let (five, sequences) = (zeros(&[5]), Sequences::new(&[5]));
     let (wide, narrow) = (zeros(&[8, 6]), zeros(&[6, 7]));
+    assert_eq!(
+        message(attention_sublayer(&x, Attention { heads: 4, ..attention(&square) }, &sequences, join(&bias))),
+        "self_attention: 4 heads do not divide a width of 6"
+    );
+    assert_eq!(
+        message(attention_sublayer(
+            &x,
+            Attention { output: (&wide, &zeros(&[8])), ..attention(&square) },
+            &sequences,
+            join(&bias)
+        )),
+        "attention_sublayer: the branch must have the shape [5, 6] of the input, but has the shape [5, 8]"
+    );
+    assert!(matches!(
+        attention_sublayer(&x, attention(&narrow), &sequences, join(&bias)),
+        Err(OpError::Channels { op: "attention_sublayer", input: 6, weight: 7 })
+    ));
+    assert!(matches!(
+        attention_sublayer(&x, attention(&square), &sequences, join(&five)),
+        Err(OpError::ByFeature { .. })
+    ));
+    assert_eq!(
+        message(feed_forward_sublayer(&x, (&square, &bias), Activation::Relu, (&wide, &zeros(&[8])), join(&bias))),
+        "feed_forward_sublayer: the branch must have the shape [5, 6] of the input, but has the shape [5, 8]"
+    );
     assert!(matches!(
         feed_forward(&x, (&wide, &zeros(&[8])), Activation::Relu, (&narrow, &bias)),
         Err(OpError::Channels { input: 8, weight: 7, .. })

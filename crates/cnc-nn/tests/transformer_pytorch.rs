@@ -9,6 +9,7 @@ use cnc_nn::ops::attention::{self, self_attention};
 use cnc_nn::ops::feed_forward::{self, feed_forward};
 use cnc_nn::ops::layer_norm::{self, add_norm, layer_norm};
 use cnc_nn::ops::sequences::Sequences;
+use cnc_nn::ops::sublayer::{self, Attention, Join, attention_sublayer, feed_forward_sublayer};
 use cnc_nn::ops::{OpError, embedding, softmax};
 
 type Result = std::result::Result<Tensor, OpError>;
@@ -98,4 +99,24 @@ fn feed_forward_has_the_values_and_gradients_of_pytorch_with_every_activation() 
 fn self_attention_has_the_values_and_gradients_of_pytorch_with_its_padding_masked() {
     check("attention", |a, s| self_attention(&a[0], maps(a), s[0], &Sequences::new(&s[1..]), None));
     check("attention", |a, s| attention::composed(&a[0], maps(a), s[0], &Sequences::new(&s[1..]), None));
+}
+
+#[test]
+fn sublayers_have_the_values_and_gradients_of_pytorch() {
+    for op in [attention_sublayer, sublayer::composed_attention] {
+        check("sublayer_attention", |a, s| {
+            let branch = Attention { projections: maps(a), heads: s[0], mask: None, output: (&a[7], &a[8]) };
+            op(&a[0], branch, &Sequences::new(&s[1..]), join(&a[9..]))
+        });
+    }
+    for op in [feed_forward_sublayer, sublayer::composed_feed_forward] {
+        check("sublayer_feed_forward", |a, _| {
+            op(&a[0], (&a[1], &a[2]), Activation::Gelu, (&a[3], &a[4]), join(&a[5..]))
+        });
+    }
+}
+
+/// Of weight and bias of a norm.
+fn join(norm: &[Tensor]) -> Join<'_> {
+    Join { mask: None, weight: &norm[0], bias: &norm[1], epsilon: EPSILON }
 }

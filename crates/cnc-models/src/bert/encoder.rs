@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
-use cnc_nn::layers::{Dropout, Embedding, FeedForward, LayerNorm, Linear, Mode, SelfAttention};
+use cnc_nn::layers::{AddNorm, Dropout, Embedding, FeedForward, LayerNorm, Linear, Mode, SelfAttention};
 use cnc_nn::ops::embedding::embedding;
 use cnc_nn::ops::sequences::Sequences;
 use cnc_nn::{checkpoint, no_grad};
@@ -116,11 +116,9 @@ impl Embeddings {
 struct Layer {
     attention: SelfAttention,
     output: Linear,
-    attention_dropout: Dropout,
-    attention_norm: LayerNorm,
+    attention_join: AddNorm,
     feed_forward: FeedForward,
-    dropout: Dropout,
-    norm: LayerNorm,
+    join: AddNorm,
 }
 
 impl Layer {
@@ -129,34 +127,35 @@ impl Layer {
         let map = |name, inputs, outputs| linear(inputs, outputs, config, builder.pp(name));
         let [query, key, value] = names.projections;
         let projections = [map(query, width, width)?, map(key, width, width)?, map(value, width, width)?];
-        let norm = |name| LayerNorm::new(width, config.epsilon, builder.pp(name));
+        let join = |dropped, norm| -> Result<AddNorm> {
+            let norm = LayerNorm::new(width, config.epsilon, builder.pp(norm))?;
+            Ok(AddNorm::new(dropout(config.hidden_dropout, &builder.pp(dropped))?, norm))
+        };
         let (first, second) = (map(names.first, width, hidden)?, map(names.second, hidden, width)?);
         let probabilities = dropout(config.attention_dropout, &builder.pp("attention.self"))?;
         Ok(Self {
             attention: SelfAttention::new(projections, config.heads, probabilities),
             output: map(names.attention_output, width, width)?,
-            attention_dropout: dropout(config.hidden_dropout, &builder.pp("attention.output"))?,
-            attention_norm: norm(names.attention_norm)?,
+            attention_join: join("attention.output", names.attention_norm)?,
             feed_forward: FeedForward::new(first, config.activation, second),
-            dropout: dropout(config.hidden_dropout, &builder.pp("output"))?,
-            norm: norm(names.norm)?,
+            join: join("output", names.norm)?,
         })
     }
 
     /// For the tokens in `only`, or for all: attention looks at all tokens, what follows at each by itself.
     fn forward(&self, x: &Tensor, sequences: &Sequences, mode: Mode, only: Option<&[u32]>) -> cnc_nn::Result<Tensor> {
-        let heads = self.attention.forward(x, sequences, mode)?;
-        let (x, heads) = match only {
-            Some(rows) => (select(x, rows)?, select(&heads, rows)?),
-            None => (x.clone(), heads),
+        let x = match only {
+            Some(rows) => {
+                let heads = select(&self.attention.forward(x, sequences, mode)?, rows)?;
+                self.attention_join.forward(&select(x, rows)?, &self.output.forward(&heads)?, mode)?
+            }
+            None => self.attention.sublayer(x, sequences, &self.output, &self.attention_join, mode)?,
         };
-        let attention = self.output.forward(&heads)?;
-        let x = self.attention_norm.forward_sum(&x, &attention, self.attention_dropout.mask(mode))?;
-        self.norm.forward_sum(&x, &self.feed_forward.forward(&x)?, self.dropout.mask(mode))
+        self.feed_forward.sublayer(&x, &self.join, mode)
     }
 
     fn parameters(&self) -> Vec<Tensor> {
-        let norms = [&self.attention_norm, &self.norm].into_iter().flat_map(LayerNorm::parameters);
+        let norms = [&self.attention_join, &self.join].into_iter().flat_map(AddNorm::parameters);
         let maps = self.output.parameters().into_iter().chain(self.feed_forward.parameters());
         self.attention.parameters().into_iter().chain(maps).chain(norms).collect()
     }

@@ -5,7 +5,7 @@ use candle_nn::{Init, VarBuilder};
 
 use super::named;
 use crate::error::Result;
-use crate::ops::{self, dropout::Mask};
+use crate::ops::{self, dropout::Mask, sublayer::Join};
 
 /// Normalises each row; see [`ops::layer_norm`](crate::ops::layer_norm).
 ///
@@ -47,6 +47,11 @@ impl LayerNorm {
     pub fn forward_sum(&self, x: &Tensor, branch: &Tensor, mask: Option<Mask>) -> Result<Tensor> {
         let Self { weight, bias, epsilon, .. } = self;
         named(&self.name, ops::layer_norm::add_norm(x, branch, mask, weight, bias, *epsilon))
+    }
+
+    /// How a branch, of which `mask` drops values, is added to its input.
+    pub(super) fn join(&self, mask: Option<Mask>) -> Join<'_> {
+        Join { mask, weight: &self.weight, bias: &self.bias, epsilon: self.epsilon }
     }
 
     /// What [`checkpoint`](crate::checkpoint) needs to know: every variable that has a gradient.

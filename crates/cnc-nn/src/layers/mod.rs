@@ -20,7 +20,7 @@ pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use pool::MaxPool2d;
 pub use residual::{ConvNorm, Residual, Stem, global_average_pool};
-pub use transformer::{FeedForward, SelfAttention};
+pub use transformer::{AddNorm, FeedForward, SelfAttention};
 
 use candle_core::Tensor;
 

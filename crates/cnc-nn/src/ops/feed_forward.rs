@@ -9,7 +9,8 @@ use super::activation::{self, Activation};
 use super::autograd::{Backward, Computed, differentiable};
 use super::gemm::{Matrix, product_and_copy};
 use super::linear::{self, Size, add};
-use super::storage::{on_cpu_f32, with_values};
+use super::storage::{on_cpu_f32, tensors, with_values};
+use super::sublayer::Branch;
 use super::{OpError, linear::composed as composed_linear};
 
 const OP: &str = "feed_forward";
@@ -22,30 +23,24 @@ pub type Map<'a> = (&'a Tensor, &'a Tensor);
 /// # Errors
 /// Wrong number of dimensions, or sizes that do not fit together.
 pub fn feed_forward(x: &Tensor, first: Map, activation: Activation, second: Map) -> Result<Tensor, OpError> {
-    linear::check(OP, x, first.0, Some(first.1))?;
-    // What the second map is given has the outputs of the first.
-    linear::check(OP, &first.0.t()?, second.0, Some(second.1))?;
-    let arguments = [x, first.0, first.1, second.0, second.1];
-    if !on_cpu_f32(&arguments) {
+    check(x, first, second)?;
+    if !on_cpu_f32(&[x, first.0, first.1, second.0, second.1]) {
         return composed(x, first, activation, second);
     }
-    let arguments = arguments.iter().map(|tensor| tensor.contiguous()).collect::<candle_core::Result<Vec<_>>>()?;
-    let (hidden, inputs) = first.0.dims2()?;
-    let outputs = second.0.dim(0)?;
+    let (mut op, arguments) = FeedForward::new(x, first, activation, second)?;
     let mut shape = x.dims().to_vec();
-    let rows = shape.iter().rev().skip(1).product();
     if let Some(last) = shape.last_mut() {
-        *last = outputs;
+        *last = op.second.outputs;
     }
-    let mut op = FeedForward {
-        activation,
-        first: Size { rows, inputs, outputs: hidden },
-        second: Size { rows, inputs: hidden, outputs },
-        sums: Vec::new(),
-    };
-    let [x, w1, b1, w2, b2] = [0, 1, 2, 3, 4].map(|i| &arguments[i]);
-    let y = with_values([x, w1, b1, w2, b2], |[x, w1, b1, w2, b2]| Ok(op.forward(x, (w1, b1), (w2, b2))))?;
+    let y = Branch::forward(&mut op, &arguments)?;
     Ok(differentiable(OP, Computed::Values(y, Shape::from(shape)), arguments, op)?)
+}
+
+/// Whether the shapes fit together.
+pub(super) fn check(x: &Tensor, first: Map, second: Map) -> Result<(), OpError> {
+    linear::check(OP, x, first.0, Some(first.1))?;
+    // What the second map is given has the outputs of the first.
+    linear::check(OP, &first.0.t()?, second.0, Some(second.1))
 }
 
 /// [`feed_forward`] in plain Candle ops.
@@ -58,7 +53,7 @@ pub fn composed(x: &Tensor, first: Map, activation: Activation, second: Map) -> 
 }
 
 /// Arguments: `x`, `w1`, `b1`, `w2`, `b2`.
-struct FeedForward {
+pub(super) struct FeedForward {
     activation: Activation,
     first: Size,
     second: Size,
@@ -67,6 +62,25 @@ struct FeedForward {
 }
 
 impl FeedForward {
+    /// For shapes that fit together: the op and its arguments.
+    pub fn new(
+        x: &Tensor,
+        first: Map,
+        activation: Activation,
+        second: Map,
+    ) -> candle_core::Result<(Self, Vec<Tensor>)> {
+        let (hidden, inputs) = first.0.dims2()?;
+        let rows = x.dims().iter().rev().skip(1).product();
+        let op = Self {
+            activation,
+            first: Size { rows, inputs, outputs: hidden },
+            second: Size { rows, inputs: hidden, outputs: second.0.dim(0)? },
+            sums: Vec::new(),
+        };
+        let arguments = [x, first.0, first.1, second.0, second.1].into_iter().map(Tensor::contiguous);
+        Ok((op, arguments.collect::<candle_core::Result<_>>()?))
+    }
+
     fn forward(&mut self, x: &[f32], (w1, b1): (&[f32], &[f32]), (w2, b2): (&[f32], &[f32])) -> Vec<f32> {
         let Size { rows, inputs, outputs } = self.first;
         let (x, w1) = (Matrix::new(x, rows, inputs), Matrix::new(w1, outputs, inputs).transposed());
@@ -89,6 +103,32 @@ impl FeedForward {
     }
 }
 
+impl Branch for FeedForward {
+    fn forward(&mut self, arguments: &[Tensor]) -> candle_core::Result<Vec<f32>> {
+        let arguments = [0, 1, 2, 3, 4].map(|i| &arguments[i]);
+        with_values(arguments, |[x, w1, b1, w2, b2]| Ok(self.forward(x, (w1, b1), (w2, b2))))
+    }
+
+    fn backward(
+        &self,
+        arguments: &[Tensor],
+        dy: &[f32],
+        residual: &[f32],
+    ) -> candle_core::Result<Vec<Option<Vec<f32>>>> {
+        let [x, w1, w2] = [0, 1, 3].map(|i| &arguments[i]);
+        let tracked: Vec<bool> = arguments.iter().map(Tensor::track_op).collect();
+        with_values([x, w1, w2], |[x, w1, w2]| {
+            let (dsums, hidden) = self.hidden_gradient(w2, dy);
+            let dw2 = tracked[3].then(|| self.second.weight(&hidden, dy));
+            drop(hidden);
+            let dx = tracked[0].then(|| self.first.input(w1, &dsums, residual));
+            let dw1 = tracked[1].then(|| self.first.weight(x, &dsums));
+            let db1 = tracked[2].then(|| self.first.bias(&dsums));
+            Ok(vec![dx, dw1, db1, dw2, tracked[4].then(|| self.second.bias(dy))])
+        })
+    }
+}
+
 impl Backward for FeedForward {
     fn backward(
         &self,
@@ -97,20 +137,7 @@ impl Backward for FeedForward {
         gradient: &Tensor,
     ) -> candle_core::Result<Vec<Option<Tensor>>> {
         let gradient = gradient.contiguous()?;
-        let [x, w1, w2] = [0, 1, 3].map(|i| &arguments[i]);
-        let tracked: Vec<bool> = arguments.iter().map(Tensor::track_op).collect();
-        let values = with_values([x, w1, w2, &gradient], |[x, w1, w2, dy]| {
-            let (dsums, hidden) = self.hidden_gradient(w2, dy);
-            let dw2 = tracked[3].then(|| self.second.weight(&hidden, dy));
-            drop(hidden);
-            let dx = tracked[0].then(|| self.first.input(w1, &dsums));
-            let dw1 = tracked[1].then(|| self.first.weight(x, &dsums));
-            let db1 = tracked[2].then(|| self.first.bias(&dsums));
-            Ok([dx, dw1, db1, dw2, tracked[4].then(|| self.second.bias(dy))])
-        })?;
-        let tensor = |(values, like): (Option<Vec<f32>>, &Tensor)| {
-            values.map(|values| Tensor::from_vec(values, like.shape(), like.device())).transpose()
-        };
-        values.into_iter().zip(arguments).map(tensor).collect()
+        let gradients = with_values([&gradient], |[dy]| Branch::backward(self, arguments, dy, &[]))?;
+        tensors(gradients, arguments)
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! `y = weight * (s - mean(s)) / sqrt(variance(s) + epsilon) + bias`, row by row; of a sum `s = x + dropout(branch)`.
 
-use candle_core::{D, DType, Shape, Tensor};
+use candle_core::{D, DType, Tensor};
 use rayon::prelude::*;
 
 use super::OpError;
@@ -83,7 +83,8 @@ pub fn composed_add_norm(
     composed(&(x + branch)?, weight, bias, epsilon)
 }
 
-fn check(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<usize, OpError> {
+/// The width, if the shapes fit together.
+pub(super) fn check(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<usize, OpError> {
     let Some(&width) = x.dims().last().filter(|width| **width > 0) else {
         return Err(OpError::Rank { op: OP, argument: "x", expected: "(..., width)", shape: x.dims().to_vec() });
     };
@@ -106,10 +107,10 @@ fn run(norm: Norm, arguments: Vec<Tensor>) -> Result<Tensor, OpError> {
 }
 
 /// Arguments: `x`, `weight`, `bias`, and the branch where there is one.
-struct Norm {
-    width: usize,
-    epsilon: f64,
-    mask: Option<Mask>,
+pub(super) struct Norm {
+    pub width: usize,
+    pub epsilon: f64,
+    pub mask: Option<Mask>,
 }
 
 /// Some rows of `x` and, unless it is empty, of the branch.
@@ -127,7 +128,8 @@ impl Norm {
         Input { x: &x[range.clone()], branch: branch.get(range).unwrap_or_default(), first }
     }
 
-    fn forward(&self, x: &[f32], branch: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+    /// Normalises `x + dropout(branch)`; `branch` is empty where there is none.
+    pub fn forward(&self, x: &[f32], branch: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
         let mut y = vec![0.0; x.len()];
         for_each_chunk(&mut y, ROWS * self.width, x.len(), |i, y| {
             let input = self.input(x, branch, i * ROWS, y.len() / self.width);
@@ -226,6 +228,54 @@ impl Kernel for Rows<'_> {
     }
 }
 
+/// Gradients of what a norm is given.
+pub(super) struct NormGradients {
+    /// That of the sum, which is that of `x`.
+    pub sum: Vec<f32>,
+    /// That of the branch where it is not the sum's and has been asked for.
+    branch: Vec<f32>,
+    pub weight: Vec<f32>,
+    pub bias: Vec<f32>,
+}
+
+impl NormGradients {
+    pub fn branch(&self) -> &[f32] {
+        if self.branch.is_empty() { &self.sum } else { &self.branch }
+    }
+}
+
+impl Norm {
+    /// The gradients for `dy`, that of the result; `branch` is empty where there is none.
+    pub fn gradients(
+        &self,
+        x: &[f32],
+        branch: &[f32],
+        weight: &[f32],
+        dy: &[f32],
+        wants_branch: bool,
+    ) -> NormGradients {
+        let width = self.width;
+        let rows = dy.len() / width;
+        let block = samples_per_block(rows, 2 * width);
+        let mut ds = vec![0.0; dy.len()];
+        let mut dbranch = vec![0.0; if wants_branch && self.mask.is_some() { dy.len() } else { 0 }];
+        let blocks = rows.div_ceil(block);
+        let mut dbranches: Vec<&mut [f32]> = dbranch.chunks_mut(block * width).collect();
+        dbranches.resize_with(blocks, Default::default);
+        let partials = ds.par_chunks_mut(block * width).zip(dbranches).enumerate().map(|(i, (ds, dbranch))| {
+            let mut partial = vec![0.0; 2 * width];
+            let input = self.input(x, branch, i * block, ds.len() / width);
+            let dy = &dy[i * block * width..][..ds.len()];
+            dispatch(Rows { norm: self, input, weight, dy, ds, dbranch, partial: &mut partial });
+            partial
+        });
+        let mut partial = sum_in_order(partials.collect::<Vec<Vec<f32>>>());
+        partial.resize(2 * width, 0.0);
+        let bias = partial.split_off(width);
+        NormGradients { sum: ds, branch: dbranch, weight: partial, bias }
+    }
+}
+
 impl Backward for Norm {
     fn backward(
         &self,
@@ -239,40 +289,21 @@ impl Backward for Norm {
             Some(branch) => (branch.clone(), branch.track_op()),
             None => (Tensor::zeros(0, DType::F32, x.device())?, false),
         };
-        with_values([x, weight, &branch, &gradient], |[x_values, weight, branch, dy]| {
-            let width = self.width;
-            let rows = dy.len() / width;
-            let block = samples_per_block(rows, 2 * width);
-            let mut ds = vec![0.0; dy.len()];
-            let mut dbranch = vec![0.0; if wants_branch && self.mask.is_some() { dy.len() } else { 0 }];
-            let blocks = rows.div_ceil(block);
-            let mut dbranches: Vec<&mut [f32]> = dbranch.chunks_mut(block * width).collect();
-            dbranches.resize_with(blocks, Default::default);
-            let partials = ds.par_chunks_mut(block * width).zip(dbranches).enumerate().map(|(i, (ds, dbranch))| {
-                let mut partial = vec![0.0; 2 * width];
-                let input = self.input(x_values, branch, i * block, ds.len() / width);
-                let dy = &dy[i * block * width..][..ds.len()];
-                dispatch(Rows { norm: self, input, weight, dy, ds, dbranch, partial: &mut partial });
-                partial
-            });
-            let mut partial = sum_in_order(partials.collect::<Vec<Vec<f32>>>());
-            partial.resize(2 * width, 0.0);
-            let dbias = partial.split_off(width);
-            let tensor = |values: Vec<f32>, shape: &Shape| Tensor::from_vec(values, shape, x.device());
-            let ds = tensor(ds, x.shape())?;
-            let mut gradients = vec![
-                x.track_op().then(|| ds.clone()),
-                arguments[1].track_op().then(|| tensor(partial, arguments[1].shape())).transpose()?,
-                arguments[2].track_op().then(|| tensor(dbias, arguments[2].shape())).transpose()?,
-            ];
-            if arguments.len() > 3 {
-                gradients.push(match self.mask {
-                    _ if !wants_branch => None,
-                    Some(_) => Some(tensor(dbranch, x.shape())?),
-                    None => Some(ds),
-                });
-            }
-            Ok(gradients)
-        })
+        let gradients = with_values([x, weight, &branch, &gradient], |[x, weight, branch, dy]| {
+            Ok(self.gradients(x, branch, weight, dy, wants_branch))
+        })?;
+        let NormGradients { sum, branch, weight, bias } = gradients;
+        let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+        let sum = tensor(sum, x)?;
+        let dropped = (!branch.is_empty()).then(|| tensor(branch, x)).transpose()?;
+        let mut gradients = vec![
+            x.track_op().then(|| sum.clone()),
+            arguments[1].track_op().then(|| tensor(weight, &arguments[1])).transpose()?,
+            arguments[2].track_op().then(|| tensor(bias, &arguments[2])).transpose()?,
+        ];
+        if arguments.len() > 3 {
+            gradients.push(wants_branch.then(|| dropped.unwrap_or(sum)));
+        }
+        Ok(gradients)
     }
 }

@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor};
 use super::OpError;
 use super::autograd::apply3;
 use super::blocks::for_each_chunk;
-use super::gemm::{Destination, Matrix, MatrixMut, multiply_shared, product};
+use super::gemm::{Destination, Matrix, MatrixMut, Shared, multiply_shared, product};
 use super::storage::{on_cpu_f32, slice, with_values};
 
 const OP: &str = "linear";
@@ -92,7 +92,7 @@ impl CustomOp3 for Linear {
         with_values([x, weight, &gradient], |[x_values, weight_values, dy]| {
             let size = Size { rows: dy.len() / outputs.max(1), inputs, outputs };
             let device = x.device();
-            let dx = x.track_op().then(|| size.input(weight_values, dy));
+            let dx = x.track_op().then(|| size.input(weight_values, dy, &[]));
             let dw = weight.track_op().then(|| size.weight(x_values, dy));
             let db = bias.track_op().then(|| size.bias(dy));
             Ok((
@@ -120,10 +120,14 @@ impl Size {
         product(x, weight, |y, _, columns| add(y, &bias[columns.clone()]))
     }
 
-    /// `dx = dy w`.
-    pub fn input(self, weight: &[f32], dy: &[f32]) -> Vec<f32> {
+    /// `dx = dy w + others`; no `others` are zeros.
+    pub fn input(self, weight: &[f32], dy: &[f32], others: &[f32]) -> Vec<f32> {
         let dy = Matrix::new(dy, self.rows, self.outputs);
-        product(dy, Matrix::new(weight, self.outputs, self.inputs), |_, _, _| {})
+        product(dy, Matrix::new(weight, self.outputs, self.inputs), |dx, row, columns| {
+            if !others.is_empty() {
+                add(dx, &others[row * self.inputs..][columns.clone()]);
+            }
+        })
     }
 
     /// `dx += dy w`.
@@ -135,8 +139,17 @@ impl Size {
 
     /// `dw = dyᵀ x`.
     pub fn weight(self, x: &[f32], dy: &[f32]) -> Vec<f32> {
-        let dy = Matrix::new(dy, self.rows, self.outputs).transposed();
-        product(dy, Matrix::new(x, self.rows, self.inputs), |_, _, _| {})
+        let [dw] = self.weights(x, [Some(dy)]);
+        dw.unwrap_or_default()
+    }
+
+    /// [`weight`](Self::weight) of several maps of the same `x`.
+    pub fn weights<const N: usize>(self, x: &[f32], dys: [Option<&[f32]>; N]) -> [Option<Vec<f32>>; N] {
+        if dys.iter().all(Option::is_none) {
+            return dys.map(|_| None);
+        }
+        let x = Shared::new(self.outputs, Matrix::new(x, self.rows, self.inputs));
+        dys.map(|dy| dy.map(|dy| x.product(Matrix::new(dy, self.rows, self.outputs).transposed())))
     }
 
     /// `db` = sum of the rows of `dy`, from the first to the last.

@@ -47,6 +47,7 @@ mod simd;
 pub mod softmax;
 mod special;
 mod storage;
+pub mod sublayer;
 
 pub use error::OpError;
 

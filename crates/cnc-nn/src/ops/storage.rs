@@ -30,3 +30,11 @@ pub(super) fn with_values<const N: usize, R>(
     }
     work(values)
 }
+
+/// Gradients, where there are any, with the shapes of what they are the gradients of.
+pub(super) fn tensors(gradients: Vec<Option<Vec<f32>>>, like: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+    let tensor = |(values, like): (Option<Vec<f32>>, &Tensor)| {
+        values.map(|values| Tensor::from_vec(values, like.shape(), like.device())).transpose()
+    };
+    gradients.into_iter().zip(like).map(tensor).collect()
+}

@@ -23,7 +23,7 @@ use super::feed_forward::Map;
 use super::gemm::MatrixMut;
 use super::linear::{self, Size};
 use super::sequences::Sequences;
-use super::storage::{on_cpu_f32, with_values};
+use super::storage::{on_cpu_f32, tensors, with_values};
 use head::{Head, HeadGradients};
 
 const OP: &str = "self_attention";
@@ -43,17 +43,11 @@ pub fn self_attention(
 ) -> Result<Tensor, OpError> {
     let size = check(x, projections, heads, sequences)?;
     let [(wq, bq), (wk, bk), (wv, bv)] = projections;
-    let arguments = [x, wq, bq, wk, bk, wv, bv];
-    if !on_cpu_f32(&arguments) {
+    if !on_cpu_f32(&[x, wq, bq, wk, bk, wv, bv]) {
         return composed(x, projections, heads, sequences, mask);
     }
-    let arguments = arguments.iter().map(|tensor| tensor.contiguous()).collect::<candle_core::Result<Vec<_>>>()?;
-    let projected = |weight: usize| {
-        with_values([&arguments[0], &arguments[weight], &arguments[weight + 1]], |[x, w, b]| Ok(size.forward(x, w, b)))
-    };
-    let projected = [projected(1)?, projected(3)?, projected(5)?];
-    let mut op = SelfAttention { size, heads, sequences: sequences.clone(), mask, projected, log_sums: Vec::new() };
-    let y = op.forward();
+    let (mut op, arguments) = SelfAttention::new(x, projections, size, heads, sequences, mask)?;
+    let y = op.forward(&arguments)?;
     let shape = Shape::from((size.rows, size.outputs));
     Ok(differentiable(OP, Computed::Values(y, shape), arguments, op)?)
 }
@@ -105,7 +99,8 @@ pub fn composed(
     Ok(y.index_select(&index(places)?, 0)?)
 }
 
-fn check(x: &Tensor, projections: [Map; 3], heads: usize, sequences: &Sequences) -> Result<Size, OpError> {
+/// The size of the projections, if all shapes fit together.
+pub(super) fn check(x: &Tensor, projections: [Map; 3], heads: usize, sequences: &Sequences) -> Result<Size, OpError> {
     let &[rows, inputs] = x.dims() else {
         return Err(OpError::Rank { op: OP, argument: "x", expected: "(rows, in)", shape: x.dims().to_vec() });
     };
@@ -136,7 +131,7 @@ fn first_row(head: u64) -> u64 {
 }
 
 /// Arguments: `x`, then weight and bias of query, key and value.
-struct SelfAttention {
+pub(super) struct SelfAttention {
     size: Size,
     heads: usize,
     sequences: Sequences,
@@ -148,6 +143,22 @@ struct SelfAttention {
 }
 
 impl SelfAttention {
+    /// For shapes that fit together: the op and its arguments.
+    pub fn new(
+        x: &Tensor,
+        projections: [Map; 3],
+        size: Size,
+        heads: usize,
+        sequences: &Sequences,
+        mask: Option<Mask>,
+    ) -> candle_core::Result<(Self, Vec<Tensor>)> {
+        let projected = [const { Vec::new() }; 3];
+        let op = Self { size, heads, sequences: sequences.clone(), mask, projected, log_sums: Vec::new() };
+        let maps = projections.into_iter().flat_map(|(weight, bias)| [weight, bias]);
+        let arguments = std::iter::once(x).chain(maps).map(Tensor::contiguous);
+        Ok((op, arguments.collect::<candle_core::Result<_>>()?))
+    }
+
     /// Cuts a `(rows, width)` matrix into the heads of the sequences.
     fn cut<'a>(&self, values: &'a mut [f32]) -> Vec<MatrixMut<'a>> {
         let head_width = self.size.outputs / self.heads;
@@ -169,11 +180,45 @@ impl SelfAttention {
         self.sequences.ranges().enumerate().flat_map(|place| (0..heads).map(move |i| head(place.clone(), i))).collect()
     }
 
-    fn forward(&mut self) -> Vec<f32> {
+    /// The joined heads.
+    pub fn forward(&mut self, arguments: &[Tensor]) -> candle_core::Result<Vec<f32>> {
+        let [x, wq, bq, wk, bk, wv, bv] = [0, 1, 2, 3, 4, 5, 6].map(|i| &arguments[i]);
+        self.projected = with_values([x, wq, bq, wk, bk, wv, bv], |[x, wq, bq, wk, bk, wv, bv]| {
+            Ok([(wq, bq), (wk, bk), (wv, bv)].map(|(weight, bias)| self.size.forward(x, weight, bias)))
+        })?;
         let mut y = vec![0.0; self.size.rows * self.size.outputs];
         let work = self.heads().into_par_iter().zip(self.cut(&mut y));
         self.log_sums = work.map_init(Vec::new, |scratch, (head, y)| head.forward(y, scratch)).collect();
-        y
+        Ok(y)
+    }
+
+    /// The gradients of the arguments for `dy`, that of the joined heads `y`; `residual`, unless it is empty, is added to
+    /// that of `x`.
+    pub fn backward(
+        &self,
+        arguments: &[Tensor],
+        y: &[f32],
+        dy: &[f32],
+        residual: &[f32],
+    ) -> candle_core::Result<Vec<Option<Vec<f32>>>> {
+        let [x, wq, wk, wv] = [0, 1, 3, 5].map(|i| &arguments[i]);
+        let tracked: Vec<bool> = arguments.iter().map(Tensor::track_op).collect();
+        with_values([x, wq, wk, wv], |[x, wq, wk, wv]| {
+            let projected = self.gradients(y, dy);
+            let dx = tracked[0].then(|| {
+                let mut dx = self.size.input(wq, &projected[0], residual);
+                self.size.add_input(wk, &projected[1], &mut dx);
+                self.size.add_input(wv, &projected[2], &mut dx);
+                dx
+            });
+            let wanted = [0, 1, 2].map(|i| tracked[1 + 2 * i].then_some(projected[i].as_slice()));
+            let mut gradients = vec![dx];
+            for (i, weight) in self.size.weights(x, wanted).into_iter().enumerate() {
+                gradients.push(weight);
+                gradients.push(tracked[2 + 2 * i].then(|| self.size.bias(&projected[i])));
+            }
+            Ok(gradients)
+        })
     }
 
     /// The gradients of query, key and value for that of the result.
@@ -199,25 +244,7 @@ impl Backward for SelfAttention {
         gradient: &Tensor,
     ) -> candle_core::Result<Vec<Option<Tensor>>> {
         let gradient = gradient.contiguous()?;
-        let [x, wq, wk, wv] = [0, 1, 3, 5].map(|i| &arguments[i]);
-        let tracked: Vec<bool> = arguments.iter().map(Tensor::track_op).collect();
-        let values = with_values([x, wq, wk, wv, result, &gradient], |[x, wq, wk, wv, y, dy]| {
-            let projected = self.gradients(y, dy);
-            let mut values = vec![tracked[0].then(|| {
-                let mut dx = self.size.input(wq, &projected[0]);
-                self.size.add_input(wk, &projected[1], &mut dx);
-                self.size.add_input(wv, &projected[2], &mut dx);
-                dx
-            })];
-            for (i, gradient) in projected.iter().enumerate() {
-                values.push(tracked[1 + 2 * i].then(|| self.size.weight(x, gradient)));
-                values.push(tracked[2 + 2 * i].then(|| self.size.bias(gradient)));
-            }
-            Ok(values)
-        })?;
-        let tensor = |(values, like): (Option<Vec<f32>>, &Tensor)| {
-            values.map(|values| Tensor::from_vec(values, like.shape(), like.device())).transpose()
-        };
-        values.into_iter().zip(arguments).map(tensor).collect()
+        let gradients = with_values([result, &gradient], |[y, dy]| self.backward(arguments, y, dy, &[]))?;
+        tensors(gradients, arguments)
     }
 }

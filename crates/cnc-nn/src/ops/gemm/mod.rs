@@ -123,8 +123,8 @@ impl Tiles {
     }
 }
 
-/// The right-hand factor of a product whose tiles the threads share.
-enum Shared<'a> {
+/// The right-hand factor of products whose tiles the threads share.
+pub(super) enum Shared<'a> {
     /// As it is.
     Plain(Matrix<'a>),
     /// Packed once for all tiles.
@@ -133,8 +133,21 @@ enum Shared<'a> {
 
 impl<'a> Shared<'a> {
     /// `rhs`, for left-hand factors of `rows` rows.
-    fn new(rows: usize, rhs: Matrix<'a>) -> Self {
+    pub fn new(rows: usize, rhs: Matrix<'a>) -> Self {
         if worth_packing(rows, rhs.columns, rhs.rows) { Self::Packed(Panels::new(rhs)) } else { Self::Plain(rhs) }
+    }
+
+    fn columns(&self) -> usize {
+        match self {
+            Self::Plain(rhs) => rhs.columns,
+            Self::Packed(panels) => panels.columns(),
+        }
+    }
+
+    /// `lhs` times this on all threads.
+    pub fn product(&self, lhs: Matrix<'_>) -> Vec<f32> {
+        let [values] = products(lhs, self, |_, _, _| {});
+        values
     }
 
     /// `tile (+)= lhs · columns`, on the calling thread.
@@ -148,7 +161,7 @@ impl<'a> Shared<'a> {
 
 /// `out (+)= lhs · rhs` on all threads.
 pub(super) fn multiply_shared(out: MatrixMut<'_>, lhs: Matrix<'_>, rhs: Matrix<'_>, mode: Destination) {
-    multiply_tiles([out], lhs, rhs, mode, |_, _, _| {});
+    multiply_tiles([out], lhs, &Shared::new(lhs.rows, rhs), mode, |_, _, _| {});
 }
 
 /// `lhs · rhs` on all threads; `then(values, row, columns)` follows for the values of each row that are in some of the
@@ -158,7 +171,8 @@ pub(super) fn product(
     rhs: Matrix<'_>,
     then: impl Fn(&mut [f32], usize, &Range<usize>) + Sync,
 ) -> Vec<f32> {
-    let [values] = products(lhs, rhs, |[values], row, columns| then(values, row, columns));
+    let rhs = Shared::new(lhs.rows, rhs);
+    let [values] = products(lhs, &rhs, |[values], row, columns| then(values, row, columns));
     values
 }
 
@@ -168,16 +182,16 @@ pub(super) fn product_and_copy(
     rhs: Matrix<'_>,
     then: impl Fn([&mut [f32]; 2], usize, &Range<usize>) + Sync,
 ) -> [Vec<f32>; 2] {
-    products(lhs, rhs, then)
+    products(lhs, &Shared::new(lhs.rows, rhs), then)
 }
 
 /// The result in new memory, `N` times.
 fn products<const N: usize>(
     lhs: Matrix<'_>,
-    rhs: Matrix<'_>,
+    rhs: &Shared<'_>,
     then: impl Fn([&mut [f32]; N], usize, &Range<usize>) + Sync,
 ) -> [Vec<f32>; N] {
-    let (rows, columns) = (lhs.rows, rhs.columns);
+    let (rows, columns) = (lhs.rows, rhs.columns());
     let mut results = [(); N].map(|()| Vec::with_capacity(rows * columns));
     let outs = results.each_mut().map(|values| {
         // SAFETY: the first is overwritten with the product before anything reads it, the others with the first.
@@ -193,12 +207,11 @@ fn products<const N: usize>(
 fn multiply_tiles<const N: usize>(
     outs: [MatrixMut<'_>; N],
     lhs: Matrix<'_>,
-    rhs: Matrix<'_>,
+    rhs: &Shared<'_>,
     mode: Destination,
     then: impl Fn([&mut [f32]; N], usize, &Range<usize>) + Sync,
 ) {
-    let tiles = Tiles::new(lhs.rows, rhs.columns, lhs.columns);
-    let rhs = Shared::new(lhs.rows, rhs);
+    let tiles = Tiles::new(lhs.rows, rhs.columns(), lhs.columns);
     let work = |(mut outs, (rows, columns)): ([MatrixMut<'_>; N], (Range<usize>, Range<usize>))| {
         if let [first, ..] = &mut outs[..] {
             rhs.multiply(first.reborrow(), lhs.some_rows(&rows), &columns, mode);

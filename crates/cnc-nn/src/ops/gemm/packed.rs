@@ -72,6 +72,10 @@ impl Panels {
         Self { values, start, depth, columns }
     }
 
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// `out (+)= lhs · these columns`, on this thread; `columns` start with a panel.
     pub fn multiply(&self, mut out: MatrixMut<'_>, lhs: Matrix<'_>, columns: &Range<usize>, mode: Destination) {
         assert!(columns.start.is_multiple_of(PANEL) && columns.end <= self.columns, "panels of a matrix");
