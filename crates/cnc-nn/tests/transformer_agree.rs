@@ -200,7 +200,7 @@ fn self_attention_agrees_over_several_blocks_of_queries() {
     assert_agreement(
         &|a| self_attention(&a[0], maps(a), 2, &sequences, mask),
         &|a| attention::composed(&a[0], maps(a), 2, &sequences, mask),
-        &[&[686, 8], &[8, 8], &[8], &[8, 8], &[8], &[8, 8], &[8]],
+        &[&[686, 8], &[80, 8], &[80], &[80, 8], &[80], &[80, 8], &[80]],
         3,
     );
 }

@@ -1,6 +1,7 @@
 //! How work is cut for the threads: by the shapes alone, never by the number of threads, so that sums are the same to the
 //! last bit on any machine with the same instructions.
 
+use std::mem::MaybeUninit;
 use std::ops::DerefMut;
 
 use rayon::prelude::*;
@@ -38,6 +39,31 @@ pub(super) fn for_each_chunk<T: Send>(
     }
 }
 
+/// `len` values, zero at first, of which `work(i, chunk)` is given each run of `chunk`; side by side unless it is `operations`
+/// little work in all. A thread zeroes what it is about to write, so that no pass over memory is needed for it.
+pub(super) fn written_by_chunks(
+    len: usize,
+    chunk: usize,
+    operations: usize,
+    work: impl Fn(usize, &mut [f32]) + Sync + Send,
+) -> Vec<f32> {
+    let mut values = Vec::with_capacity(len);
+    for_each_chunk(&mut values.spare_capacity_mut()[..len], chunk, operations, |i, chunk| {
+        chunk.fill(MaybeUninit::new(0.0));
+        // SAFETY: all of the chunk has just been written.
+        work(i, unsafe { chunk.assume_init_mut() });
+    });
+    // SAFETY: chunks are all of the values, and each was written.
+    unsafe { values.set_len(len) };
+    values
+}
+
+/// `len` zeros, written on all threads.
+pub(super) fn zeros(len: usize) -> Vec<f32> {
+    const CHUNK: usize = 1 << 16;
+    written_by_chunks(len, CHUNK, len, |_, _| {})
+}
+
 /// The sum of equally long `partials`, added from the first to the last; empty if there are none.
 pub(super) fn sum_in_order<T: DerefMut<Target = [f32]> + Default + Sync>(partials: Vec<T>) -> T {
     const CHUNK: usize = 1 << 14;
@@ -65,6 +91,18 @@ mod tests {
         assert_eq!(samples_per_block(3, 1000), 1);
         assert_eq!(samples_per_block(0, 0), 1);
         assert_eq!(samples_per_block(128, 4 << 20), 32);
+    }
+
+    #[test]
+    fn chunks_are_zero_at_first_and_are_everything() {
+        for (len, chunk) in [(0, 3), (10, 3), (9, 3), (300_000, 7)] {
+            let values = written_by_chunks(len, chunk, len, |i, chunk| {
+                assert!(chunk.iter().all(|value| *value == 0.0));
+                chunk.fill(i as f32);
+            });
+            assert_eq!(values, (0..len).map(|i| (i / chunk) as f32).collect::<Vec<_>>());
+        }
+        assert_eq!(zeros(200_000), vec![0.0; 200_000]);
     }
 
     #[test]

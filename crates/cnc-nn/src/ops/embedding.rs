@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp1, Device, Layout, Shape, Tensor};
 
 use super::OpError;
 use super::autograd::apply1;
-use super::blocks::for_each_chunk;
+use super::blocks::written_by_chunks;
 use super::storage::{on_cpu_f32, slice, with_values};
 
 const OP: &str = "embedding";
@@ -55,9 +55,8 @@ impl CustomOp1 for Embedding {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
         let (weight, width) = (slice(storage, layout)?, self.width);
-        let mut y = vec![0.0; self.ids.len() * width];
-        let values = y.len();
-        for_each_chunk(&mut y, ROWS * width, values, |i, rows| {
+        let len = self.ids.len() * width;
+        let y = written_by_chunks(len, ROWS * width, len, |i, rows| {
             for (row, id) in rows.chunks_exact_mut(width.max(1)).zip(&self.ids[i * ROWS..]) {
                 row.copy_from_slice(&weight[*id as usize * width..][..width]);
             }
@@ -68,14 +67,24 @@ impl CustomOp1 for Embedding {
     fn bwd(&self, weight: &Tensor, _y: &Tensor, gradient: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let (gradient, width) = (gradient.contiguous()?, self.width);
         let dw = with_values([&gradient], |[dy]| {
-            // Zeroed by the system where it can: only the rows that are named are touched.
-            let mut dw = vec![0.0; self.count * width];
-            for (id, dy) in self.ids.iter().zip(dy.chunks_exact(width.max(1))) {
-                for (dw, dy) in dw[*id as usize * width..][..width].iter_mut().zip(dy) {
-                    *dw += dy;
+            // The places of each id side by side, in their order.
+            let mut places: Vec<usize> = (0..self.ids.len()).collect();
+            places.sort_by_key(|place| self.ids[*place]);
+            let len = self.count * width;
+            Ok(written_by_chunks(len, ROWS * width, len, |i, rows| {
+                let ids = i * ROWS..(i + 1) * ROWS;
+                let first = places.partition_point(|place| (self.ids[*place] as usize) < ids.start);
+                for place in &places[first..] {
+                    let id = self.ids[*place] as usize;
+                    if id >= ids.end {
+                        break;
+                    }
+                    let dw = &mut rows[(id - ids.start) * width..][..width];
+                    for (dw, dy) in dw.iter_mut().zip(&dy[place * width..][..width]) {
+                        *dw += dy;
+                    }
                 }
-            }
-            Ok(dw)
+            }))
         })?;
         Tensor::from_vec(dw, weight.shape(), weight.device()).map(Some)
     }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::OpError;
 use super::autograd::{Backward, Computed, differentiable};
-use super::blocks::{for_each_chunk, samples_per_block, sum_in_order};
+use super::blocks::{samples_per_block, sum_in_order, written_by_chunks, zeros};
 use super::dropout::Mask;
 use super::simd::{Kernel, Simd, dispatch, sum, sum_of_pairs};
 use super::storage::{on_cpu_f32, with_values};
@@ -130,12 +130,10 @@ impl Norm {
 
     /// Normalises `x + dropout(branch)`; `branch` is empty where there is none.
     pub fn forward(&self, x: &[f32], branch: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
-        let mut y = vec![0.0; x.len()];
-        for_each_chunk(&mut y, ROWS * self.width, x.len(), |i, y| {
+        written_by_chunks(x.len(), ROWS * self.width, x.len(), |i, y| {
             let input = self.input(x, branch, i * ROWS, y.len() / self.width);
             dispatch(Forward { norm: self, input, weight, bias, y });
-        });
-        y
+        })
     }
 
     /// The sum of a row with its branch goes to `sums`; returns its mean and the inverse root of its variance.
@@ -257,8 +255,8 @@ impl Norm {
         let width = self.width;
         let rows = dy.len() / width;
         let block = samples_per_block(rows, 2 * width);
-        let mut ds = vec![0.0; dy.len()];
-        let mut dbranch = vec![0.0; if wants_branch && self.mask.is_some() { dy.len() } else { 0 }];
+        let mut ds = zeros(dy.len());
+        let mut dbranch = zeros(if wants_branch && self.mask.is_some() { dy.len() } else { 0 });
         let blocks = rows.div_ceil(block);
         let mut dbranches: Vec<&mut [f32]> = dbranch.chunks_mut(block * width).collect();
         dbranches.resize_with(blocks, Default::default);

@@ -193,9 +193,9 @@ struct Sublayer<B> {
 }
 
 fn run(op: &'static str, mut branch: impl Branch, mut arguments: Vec<Tensor>, join: Join) -> Result<Tensor, OpError> {
-    let values = branch.forward(&arguments)?;
     let (x, weight, bias) = (arguments[0].clone(), join.weight.contiguous()?, join.bias.contiguous()?);
     let norm = Norm { width: weight.dim(0)?, epsilon: join.epsilon, mask: join.mask };
+    let values = branch.forward(&arguments)?;
     let y = with_values([&x, &weight, &bias], |[x, weight, bias]| Ok(norm.forward(x, &values, weight, bias)))?;
     arguments.extend([weight, bias]);
     let sublayer = Sublayer { branch, norm, values };

@@ -25,7 +25,7 @@ pub(super) struct Head<'a> {
     pub mask: Option<(Mask, u64)>,
 }
 
-/// What the gradients of a head are written to, each `(length, width of a head)`; zero at first.
+/// What the gradients of a head are written to, each `(length, width of a head)`.
 pub(super) struct HeadGradients<'a> {
     pub query: MatrixMut<'a>,
     pub key: MatrixMut<'a>,
@@ -98,9 +98,10 @@ impl<'a> Head<'a> {
             dispatch(Slopes { scores, slopes, length, log_sums, y, dy, masks: self.masks(&queries) });
             let probabilities = Matrix::new(scores, count, length).transposed();
             let slopes = Matrix::new(slopes, count, length);
-            multiply(gradients.value.reborrow(), probabilities, dy, Destination::Add);
+            let mode = if queries.start == 0 { Destination::Overwrite } else { Destination::Add };
+            multiply(gradients.value.reborrow(), probabilities, dy, mode);
             scaled_multiply(gradients.query.some_rows(&queries), factor, slopes, k, Destination::Overwrite);
-            scaled_multiply(gradients.key.reborrow(), factor, slopes.transposed(), q, Destination::Add);
+            scaled_multiply(gradients.key.reborrow(), factor, slopes.transposed(), q, mode);
         }
     }
 }

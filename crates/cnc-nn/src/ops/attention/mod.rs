@@ -159,11 +159,20 @@ impl SelfAttention {
         Ok((op, arguments.collect::<candle_core::Result<_>>()?))
     }
 
-    /// Cuts a `(rows, width)` matrix into the heads of the sequences.
-    fn cut<'a>(&self, values: &'a mut [f32]) -> Vec<MatrixMut<'a>> {
-        let head_width = self.size.outputs / self.heads;
-        let columns: Vec<usize> = (0..=self.heads).map(|head| head * head_width).collect();
-        MatrixMut::new(values, self.size.rows, self.size.outputs).cut(self.sequences.bounds(), &columns)
+    /// `N` matrices of `(rows, width)`; `write` is given the heads of the sequences of each, in the order of
+    /// [`heads`](Self::heads), and overwrites all of their values, with products alone.
+    fn written<const N: usize>(&self, write: impl FnOnce([Vec<MatrixMut<'_>>; N])) -> [Vec<f32>; N] {
+        let (rows, width) = (self.size.rows, self.size.outputs);
+        let columns: Vec<usize> = (0..=self.heads).map(|head| head * (width / self.heads)).collect();
+        let mut matrices = [(); N].map(|()| Vec::with_capacity(rows * width));
+        write(matrices.each_mut().map(|values| {
+            let values = &mut values.spare_capacity_mut()[..rows * width];
+            // SAFETY: a product that overwrites its destination does not read it.
+            unsafe { MatrixMut::unwritten(values, rows, width) }.cut(self.sequences.bounds(), &columns)
+        }));
+        // SAFETY: the heads are all of the values.
+        matrices.iter_mut().for_each(|values| unsafe { values.set_len(rows * width) });
+        matrices
     }
 
     /// The heads, in the same order.
@@ -186,9 +195,12 @@ impl SelfAttention {
         self.projected = with_values([x, wq, bq, wk, bk, wv, bv], |[x, wq, bq, wk, bk, wv, bv]| {
             Ok([(wq, bq), (wk, bk), (wv, bv)].map(|(weight, bias)| self.size.forward(x, weight, bias)))
         })?;
-        let mut y = vec![0.0; self.size.rows * self.size.outputs];
-        let work = self.heads().into_par_iter().zip(self.cut(&mut y));
-        self.log_sums = work.map_init(Vec::new, |scratch, (head, y)| head.forward(y, scratch)).collect();
+        let mut log_sums = Vec::new();
+        let [y] = self.written(|[heads]| {
+            let work = self.heads().into_par_iter().zip(heads);
+            log_sums = work.map_init(Vec::new, |scratch, (head, y)| head.forward(y, scratch)).collect();
+        });
+        self.log_sums = log_sums;
         Ok(y)
     }
 
@@ -223,16 +235,15 @@ impl SelfAttention {
 
     /// The gradients of query, key and value for that of the result.
     fn gradients(&self, y: &[f32], dy: &[f32]) -> [Vec<f32>; 3] {
-        let mut gradients = [0, 1, 2].map(|_| vec![0.0; dy.len()]);
-        let [dq, dk, dv] = gradients.each_mut().map(|gradient| self.cut(gradient));
-        let gradient_parts = dq.into_par_iter().zip(dk).zip(dv);
-        self.heads().into_par_iter().zip(&self.log_sums).zip(gradient_parts).for_each_init(
-            Vec::new,
-            |scratch, ((head, log_sums), ((query, key), value))| {
-                head.backward(y, dy, log_sums, HeadGradients { query, key, value }, scratch);
-            },
-        );
-        gradients
+        self.written(|[dq, dk, dv]| {
+            let gradient_parts = dq.into_par_iter().zip(dk).zip(dv);
+            self.heads().into_par_iter().zip(&self.log_sums).zip(gradient_parts).for_each_init(
+                Vec::new,
+                |scratch, ((head, log_sums), ((query, key), value))| {
+                    head.backward(y, dy, log_sums, HeadGradients { query, key, value }, scratch);
+                },
+            );
+        })
     }
 }
 

@@ -92,7 +92,7 @@ impl<'a> MatrixMut<'a> {
     ///
     /// # Safety
     /// [`row`](Self::row) may be asked for a row that is written, and no other.
-    pub(super) unsafe fn unwritten(data: &'a mut [MaybeUninit<f32>], rows: usize, columns: usize) -> Self {
+    pub unsafe fn unwritten(data: &'a mut [MaybeUninit<f32>], rows: usize, columns: usize) -> Self {
         assert_eq!(data.len(), rows * columns, "values of a matrix");
         Self { data: data.as_mut_ptr().cast(), rows, columns, row_stride: columns, values: PhantomData }
     }
