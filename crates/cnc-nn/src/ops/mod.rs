@@ -5,7 +5,8 @@
 //! autograd. The function named like the module picks; nothing outside knows which one ran.
 //!
 //! [`residual`] is a whole network of residual blocks in one: on the CPU a convolution reads what the one before gives and
-//! normalises it on the way, so that of each convolution one tensor is kept, and nothing else.
+//! normalises it on the way, so that of each convolution one tensor is kept, and nothing else. [`sublayer`] is half a
+//! transformer layer in one.
 //!
 //! Results do not depend on the number of threads: work is cut into blocks by the shapes alone and partial sums are
 //! added in the order of the blocks. The gradient of an input that nobody tracks is not computed.

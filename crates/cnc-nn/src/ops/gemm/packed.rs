@@ -1,7 +1,8 @@
 //! Factors of a product in the order that the microkernel reads them in, and products of them.
 //!
-//! The depth of a product is cut into blocks, so that a strip and a panel stay in the first-level cache and the strips of a
-//! tile in the second-level cache (Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication").
+//! The depth of a product is cut into blocks, so that a strip stays in the first-level cache, and some panels with the
+//! strips of a tile in the second-level cache (Goto and van de Geijn 2008, "Anatomy of High-Performance Matrix
+//! Multiplication").
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -14,7 +15,7 @@ use crate::ops::microkernel::{AHEAD, LINE, LINES, PANEL, Panel, STRIP, Strip, Ta
 use crate::ops::simd::{Kernel, Simd, dispatch, transpose};
 
 /// Depth of a block at most.
-const DEPTH: usize = 384;
+const DEPTH: usize = 512;
 /// Rows whose strips are packed at a time.
 const ROWS: usize = 22 * STRIP;
 /// Panels that stay in the second-level cache while all strips of a tile are multiplied with them.
