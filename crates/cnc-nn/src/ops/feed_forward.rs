@@ -32,7 +32,7 @@ pub fn feed_forward(x: &Tensor, first: Map, activation: Activation, second: Map)
     if let Some(last) = shape.last_mut() {
         *last = op.second.outputs;
     }
-    let y = Branch::forward(&mut op, &arguments)?;
+    let y = op.forward(&arguments)?;
     Ok(differentiable(OP, Computed::Values(y, Shape::from(shape)), arguments, op)?)
 }
 
@@ -81,17 +81,6 @@ impl FeedForward {
         Ok((op, arguments.collect::<candle_core::Result<_>>()?))
     }
 
-    fn forward(&mut self, x: &[f32], (w1, b1): (&[f32], &[f32]), (w2, b2): (&[f32], &[f32])) -> Vec<f32> {
-        let Size { rows, inputs, outputs } = self.first;
-        let (x, w1) = (Matrix::new(x, rows, inputs), Matrix::new(w1, outputs, inputs).transposed());
-        let [sums, hidden] = product_and_copy(x, w1, |[sums, hidden], _, columns| {
-            add(sums, &b1[columns.clone()]);
-            self.activation.forward(sums, hidden);
-        });
-        self.sums = sums;
-        self.second.forward(&hidden, w2, b2)
-    }
-
     /// The gradient of the sums, and the hidden units again.
     fn hidden_gradient(&self, w2: &[f32], dy: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let Size { rows, inputs, outputs } = self.second;
@@ -105,8 +94,16 @@ impl FeedForward {
 
 impl Branch for FeedForward {
     fn forward(&mut self, arguments: &[Tensor]) -> candle_core::Result<Vec<f32>> {
-        let arguments = [0, 1, 2, 3, 4].map(|i| &arguments[i]);
-        with_values(arguments, |[x, w1, b1, w2, b2]| Ok(self.forward(x, (w1, b1), (w2, b2))))
+        let Size { rows, inputs, outputs } = self.first;
+        with_values([0, 1, 2, 3, 4].map(|i| &arguments[i]), |[x, w1, b1, w2, b2]| {
+            let (x, w1) = (Matrix::new(x, rows, inputs), Matrix::new(w1, outputs, inputs).transposed());
+            let [sums, hidden] = product_and_copy(x, w1, |[sums, hidden], _, columns| {
+                add(sums, &b1[columns.clone()]);
+                self.activation.forward(sums, hidden);
+            });
+            self.sums = sums;
+            Ok(self.second.forward(&hidden, w2, b2))
+        })
     }
 
     fn backward(

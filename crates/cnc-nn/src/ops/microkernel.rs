@@ -13,11 +13,11 @@ pub(super) const PANEL: usize = 2 * WIDE;
 /// Rows that are computed together at least: two vectors each are enough sums to keep the units busy.
 const FEWEST: usize = 4;
 
-/// Depth for which lines are read ahead together, and how many: all of the next panels while strips are few.
+/// Depth for which lines are read ahead together.
 pub(super) const AHEAD: usize = 8;
 /// Values that come into the cache together.
 pub(super) const LINE: usize = 16;
-/// Lines for each [`AHEAD`] of depth.
+/// Lines for each [`AHEAD`] of depth: all of the next panels, unless strips are few.
 pub(super) const LINES: usize = 2;
 
 /// A strip of up to [`STRIP`] rows: value `(row, k)` is at `row * ROW + k * STEP`. What lies behind the last row, to a
