@@ -3,8 +3,6 @@
 
 mod file;
 
-use candle_core::Device;
-use cnc_train::checkpoint::Checkpoints;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -12,7 +10,5 @@ fuzz_target!(|bytes: &[u8]| {
     let names = ["last", "best", "best-next", "stage-erm"];
     let name = names[usize::from(*which) % names.len()];
     file::write(&format!("{name}.safetensors"), bytes);
-    let checkpoints = Checkpoints::new(file::folder());
-    let _ = checkpoints.in_progress("erm", &Device::Cpu);
-    let _ = checkpoints.finished("erm", &Device::Cpu);
+    cnc_train::fuzzing::checkpoints(&file::folder());
 });

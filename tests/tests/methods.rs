@@ -1,5 +1,5 @@
-//! Every registered method on every kind of data: training, going on after it was killed, evaluation, results. A method is
-//! covered here the moment it is registered.
+//! Every registered method on every kind of data: training, going on after it was killed, evaluation, results. Each has a test
+//! of its own, so that the name of a failure says what broke.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -29,9 +29,25 @@ fn methods(bench: &Workbench) -> Vec<(String, Vec<String>)> {
 /// method's recipe is cut down here as well: settings have the same names everywhere.
 fn small_settings(method: &str) -> Table {
     let recipe: Table = include_str!("../../datasets/recipe.toml").parse().unwrap();
-    let mut settings = recipe[method].as_table().unwrap().clone();
+    let mut settings = completed(&recipe, recipe[method].as_table().unwrap());
     cut_down(&mut settings);
     settings
+}
+
+/// A table of the recipe over those that it starts from.
+fn completed(recipe: &Table, table: &Table) -> Table {
+    let mut whole = table.get("from").map_or_else(Table::new, |name| {
+        let base = name.as_str().unwrap().split('.').fold(recipe, |table, name| table[name].as_table().unwrap());
+        completed(recipe, base)
+    });
+    for (key, value) in table.iter().filter(|(key, _)| *key != "from") {
+        match (whole.get_mut(key), value) {
+            (Some(Value::Table(inherited)), Value::Table(inner)) => inherited.extend(completed(recipe, inner)),
+            (_, Value::Table(inner)) => drop(whole.insert(key.clone(), Value::Table(completed(recipe, inner)))),
+            _ => drop(whole.insert(key.clone(), value.clone())),
+        }
+    }
+    whole
 }
 
 fn cut_down(settings: &mut Table) {
@@ -209,13 +225,12 @@ impl Tiny {
         [&run, self.arguments].concat()
     }
 
-    /// Train, evaluate, stop and go on, predict, with every method.
-    fn every_method_runs(&self) {
-        for (method, stages) in methods(&self.bench) {
-            self.runs(&method, &stages);
-            self.goes_on_after_it_was_killed(&method);
-            self.predicts(&method);
-        }
+    /// Train, evaluate, stop and go on, predict, with this method.
+    fn check(&self, method: &str) {
+        let (_, stages) = methods(&self.bench).into_iter().find(|(name, _)| name == method).unwrap();
+        self.runs(method, &stages);
+        self.goes_on_after_it_was_killed(method);
+        self.predicts(method);
     }
 
     fn runs(&self, method: &str, stages: &[String]) {
@@ -301,34 +316,40 @@ fn last_figure(text: &str, row: &str) -> String {
     line.split_whitespace().last().unwrap().to_owned()
 }
 
-#[test]
-fn every_method_runs_on_images_of_two_classes() {
-    Tiny::birds().every_method_runs();
+/// Tests of these methods on some data.
+macro_rules! tests_of {
+    ($tiny:expr; $($method:ident)*) => {
+        #[test]
+        fn the_tests_are_those_of_all_methods() {
+            let names: Vec<String> = methods(&Workbench::new()).into_iter().map(|(name, _)| name).collect();
+            assert_eq!(names, [$(stringify!($method)),*].map(|method| method.replace('_', "-")));
+        }
+
+        $(#[test]
+        fn $method() {
+            $tiny.check(&stringify!($method).replace('_', "-"));
+        })*
+    };
 }
 
-#[test]
-fn every_method_runs_on_images_of_five_classes() {
-    Tiny::digits().every_method_runs();
+/// A test for each method on each kind of data, `a_method_runs_on_texts_of_two_classes::group_dro`, and the methods' names.
+macro_rules! tests_of_every_method {
+    ($($kind:ident: $tiny:expr;)*) => {
+        $(mod $kind {
+            use super::*;
+
+            tests_of! { $tiny; cnc erm group_dro eiil jtt lff cvar_dro rwg subg rwy xrm dfr afr dpe }
+        })*
+    };
 }
 
-#[test]
-fn every_method_runs_on_images_whose_groups_overlap() {
-    Tiny::faces_with_two_attributes().every_method_runs();
-}
-
-#[test]
-fn every_method_runs_on_texts_of_two_classes() {
-    Tiny::comments(2, false).every_method_runs();
-}
-
-#[test]
-fn every_method_runs_on_texts_of_five_classes() {
-    Tiny::comments(5, false).every_method_runs();
-}
-
-#[test]
-fn every_method_runs_on_texts_whose_groups_overlap() {
-    Tiny::comments(2, true).every_method_runs();
+tests_of_every_method! {
+    a_method_runs_on_images_of_two_classes: Tiny::birds();
+    a_method_runs_on_images_of_five_classes: Tiny::digits();
+    a_method_runs_on_images_whose_groups_overlap: Tiny::faces_with_two_attributes();
+    a_method_runs_on_texts_of_two_classes: Tiny::comments(2, false);
+    a_method_runs_on_texts_of_five_classes: Tiny::comments(5, false);
+    a_method_runs_on_texts_whose_groups_overlap: Tiny::comments(2, true);
 }
 
 /// What each method that is told groups in training is told where the groups of evaluation overlap.

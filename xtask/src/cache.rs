@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow};
+use cnc_base::files::{self, AtomicFile};
 use cnc_data::{Fetched, HubCache, HubRepository};
 use sha2::{Digest, Sha256};
 
@@ -179,12 +180,9 @@ fn copy(source: &Path, target: &Path, copied: &mut impl FnMut(usize)) -> Result<
 
 /// Writes a small file, which appears complete.
 fn write(target: &Path, text: &str) -> Result<()> {
-    create_folder(target.parent().context("a file has a folder")?)?;
-    let mut name = target.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.incomplete", std::process::id()));
-    let temporary = target.with_file_name(name);
-    fs::write(&temporary, text).map_err(|error| write_error(error, &temporary, Some(text.len() as u64)))?;
-    replace(&temporary, target)
+    AtomicFile::create_shared(target)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.finish()))
+        .map_err(|error| write_error(error, target, Some(text.len() as u64)))
 }
 
 fn create_folder(folder: &Path) -> Result<()> {
@@ -192,7 +190,7 @@ fn create_folder(folder: &Path) -> Result<()> {
 }
 
 pub fn replace(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).with_context(|| format!("renaming {} to {}", from.display(), to.display()))
+    files::replace(from, to).with_context(|| format!("renaming {} to {}", from.display(), to.display()))
 }
 
 #[cfg(unix)]

@@ -1,13 +1,13 @@
 //! `cargo xtask digits`: the data that come with the program, drawn from MNIST.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use arrow_array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow_schema::{DataType, Field, Fields, Schema};
+use cnc_base::files::AtomicFile;
 use cnc_data::table::parquet::ParquetFile;
 use cnc_data::table::{Cell, DataFile};
 use cnc_data::{HubCache, Manifest};
@@ -89,12 +89,9 @@ fn write(target: &Path, images: Vec<Vec<u8>>, labels: Vec<i64>) -> Result<u64> {
         .set_column_dictionary_enabled(bytes.clone(), false)
         .set_column_statistics_enabled(bytes, EnabledStatistics::None)
         .build();
-    let temporary: PathBuf = target.with_extension("parquet.incomplete");
-    let file = File::create(&temporary).with_context(|| format!("creating {}", temporary.display()))?;
+    let file = AtomicFile::create(target).with_context(|| format!("creating {}", target.display()))?;
     let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))?;
     writer.write(&RecordBatch::try_new(schema, columns)?)?;
-    writer.close()?;
-    let size = temporary.metadata()?.len();
-    std::fs::rename(&temporary, target).with_context(|| format!("renaming to {}", target.display()))?;
-    Ok(size)
+    writer.into_inner()?.finish().with_context(|| format!("writing {}", target.display()))?;
+    Ok(target.metadata()?.len())
 }

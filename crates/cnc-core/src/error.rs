@@ -1,16 +1,16 @@
 //! The one error type of this crate.
 
-use crate::contrastive::SMALLEST_TEMPERATURE;
+use candle_core::DType;
 
 /// What was wrong with an argument: which row, part, group or option, what was found and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The temperature of the contrastive loss is zero, negative, NaN, infinite or too small for 32-bit floats.
-    #[error(
-        "temperature must be a finite number of at least {SMALLEST_TEMPERATURE}, not {given} (the paper uses 0.05 to 0.1)"
-    )]
+    #[error("temperature must be a finite number of at least {smallest}, not {given} (the paper uses 0.05 to 0.1)")]
     Temperature {
+        /// The smallest that can be.
+        smallest: f64,
         /// The value that was given.
         given: f64,
     },
@@ -33,6 +33,12 @@ pub enum Error {
     /// The loss of a batch without samples is undefined.
     #[error("the batch has no samples: its cross-entropy is undefined")]
     EmptyBatch,
+    /// Labels are not whole numbers of a dtype that losses take.
+    #[error("labels must have dtype u32, u8 or i64, found {}", .found.as_str())]
+    LabelDtype {
+        /// The dtype that was found.
+        found: DType,
+    },
     /// Two columns that belong together differ in length.
     #[error("{left_name} has {left} rows but {right_name} has {right}: both must describe the same samples")]
     Lengths {
@@ -53,7 +59,7 @@ pub enum Error {
         /// `label` or `prediction`.
         column: &'static str,
         /// The value found.
-        value: u32,
+        value: i64,
         /// Number of classes.
         classes: usize,
     },
@@ -85,6 +91,14 @@ pub enum Error {
         group: u32,
         /// Number of groups.
         groups: usize,
+    },
+    /// A row is in no group or in several, where each must be in one.
+    #[error("row {row} is in {}: expected one group a row", in_groups(.groups))]
+    RowInGroups {
+        /// The row, from 0.
+        row: usize,
+        /// None, or the first two of its groups.
+        groups: Vec<u32>,
     },
     /// A sample belongs to a group that was said to have no samples.
     #[error("row {row} is of group {group}, which has no samples in the training set by the sizes given")]
@@ -195,6 +209,14 @@ pub enum Error {
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+/// No group, or the groups that a row is in, in words.
+fn in_groups(groups: &[u32]) -> String {
+    match groups {
+        [] => "no group".to_owned(),
+        groups => format!("groups {}", groups.iter().map(u32::to_string).collect::<Vec<_>>().join(" and ")),
+    }
 }
 
 /// Result with this crate's [`Error`].

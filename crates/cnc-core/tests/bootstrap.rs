@@ -1,11 +1,24 @@
 //! The paired bootstrap on test sets that a reader can verify.
 
-use cnc_core::{Difference, PairedDifference, paired_bootstrap};
+use cnc_core::Groups;
+use cnc_core::evaluation::{Difference, PairedBootstrap, PairedDifference, TwoModels};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+fn bootstrap(
+    labels: &[u32],
+    a: &[u32],
+    b: &[u32],
+    groups: &[Vec<u32>],
+    draws: usize,
+) -> cnc_core::Result<PairedDifference> {
+    let groups = &Groups::new(groups.iter().cloned(), labels.len())?;
+    let samples = TwoModels { labels, predictions: [a, b], groups };
+    PairedBootstrap { draws }.compare(&samples, &mut ChaCha8Rng::seed_from_u64(0))
+}
+
 fn compare(labels: &[u32], a: &[u32], b: &[u32], groups: &[Vec<u32>]) -> PairedDifference {
-    paired_bootstrap(labels, a, b, groups, 2000, &mut ChaCha8Rng::seed_from_u64(0)).expect("a comparison")
+    bootstrap(labels, a, b, groups, 2000).expect("a comparison")
 }
 
 #[test]
@@ -95,9 +108,7 @@ fn the_same_seed_draws_the_same_test_sets() {
 #[test]
 fn what_cannot_be_compared_is_refused_by_name() {
     let refused = |labels: &[u32], a: &[u32], b: &[u32], groups: &[Vec<u32>], draws| {
-        paired_bootstrap(labels, a, b, groups, draws, &mut ChaCha8Rng::seed_from_u64(0))
-            .expect_err("refused")
-            .to_string()
+        bootstrap(labels, a, b, groups, draws).expect_err("refused").to_string()
     };
     assert!(refused(&[], &[], &[], &[], 10).starts_with("there are no samples"));
     assert_eq!(refused(&[0], &[0], &[0], &[], 0), "draws must be at least 1");

@@ -1,6 +1,6 @@
 //! Folds are even in every class.
 
-use cnc_core::folds;
+use cnc_core::contrast::folds;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -1,14 +1,24 @@
 //! Group metrics, intervals and alignment.
 
 use candle_core::{Device, Tensor};
-use cnc_core::alignment::SAMPLES_PER_GROUP;
-use cnc_core::{Alignment, ClassGroup, CounterfactualFlips, Evaluation, Lengths, Proportion};
+use cnc_core::evaluation::{Alignment, CounterfactualFlips, Interval, Lengths, Proportion, SAMPLES_PER_GROUP};
+use cnc_core::{Evaluation, Groups};
 use proptest::prelude::*;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 fn close(found: Option<f64>, expected: f64, tolerance: f64) {
     assert!(found.is_some_and(|found| (found - expected).abs() <= tolerance), "{found:?}, expected {expected}");
+}
+
+fn evaluate(labels: &[u32], predictions: &[u32], groups: &[Vec<u32>]) -> cnc_core::Result<Evaluation> {
+    Evaluation::new(labels, predictions, &Groups::new(groups.iter().cloned(), labels.len())?)
+}
+
+/// Groups as pairs of a class and rows.
+fn measure(representations: &Tensor, groups: &[(u32, &[u32])], lengths: Lengths) -> cnc_core::Result<Alignment> {
+    let (classes, rows): (Vec<u32>, Vec<&[u32]>) = groups.iter().copied().unzip();
+    Alignment::measure(representations, &Groups::new(rows, representations.dim(0)?)?, &classes, lengths)
 }
 
 /// Groups of class 0 whose first `correct` of `count` rows are predicted right.
@@ -19,7 +29,7 @@ fn evaluation_of(groups: &[(usize, usize)]) -> Evaluation {
         predictions.extend((0..count).map(|row| u32::from(row >= correct)));
         rows.push((start..predictions.len() as u32).collect::<Vec<_>>());
     }
-    Evaluation::new(&vec![0; predictions.len()], &predictions, &rows).expect("an evaluation")
+    evaluate(&vec![0; predictions.len()], &predictions, &rows).expect("an evaluation")
 }
 
 #[test]
@@ -66,18 +76,17 @@ fn the_first_of_equally_bad_groups_is_the_worst() {
 
 #[test]
 fn groups_may_overlap_and_leave_rows_out() -> TestResult {
-    let evaluation = Evaluation::new(&[1, 1, 0, 0], &[1, 0, 0, 0], &[vec![0, 1], vec![1, 2]])?;
+    let evaluation = evaluate(&[1, 1, 0, 0], &[1, 0, 0, 0], &[vec![0, 1], vec![1, 2]])?;
     assert!(evaluation.groups_overlap());
     assert_eq!(evaluation.groups(), [Proportion { correct: 1, count: 2 }; 2]);
     assert_eq!(evaluation.average(), Proportion { correct: 3, count: 4 });
-    assert!(!Evaluation::new(&[1, 1], &[1, 0], &[vec![0], vec![1]])?.groups_overlap());
+    assert!(!evaluate(&[1, 1], &[1, 0], &[vec![0], vec![1]])?.groups_overlap());
     Ok(())
 }
 
 #[test]
 fn the_worst_class_needs_no_groups() -> TestResult {
-    let no_groups: [&[u32]; 0] = [];
-    let evaluation = Evaluation::new(&[0, 0, 4, 4], &[0, 0, 4, 0], &no_groups)?;
+    let evaluation = evaluate(&[0, 0, 4, 4], &[0, 0, 4, 0], &[])?;
     assert_eq!(evaluation.worst_class(), Some((4, Proportion { correct: 1, count: 2 })));
     assert_eq!(evaluation.classes().len(), 2);
     assert_eq!(evaluation.worst_group(), None);
@@ -92,9 +101,9 @@ fn a_model_that_predicts_one_class_only_is_noticed() {
 
 #[test]
 fn rows_and_lengths_that_do_not_fit_are_named() {
-    let error = Evaluation::new(&[0, 1], &[0, 1], &[vec![0], vec![1, 2]]).expect_err("an error");
+    let error = evaluate(&[0, 1], &[0, 1], &[vec![0], vec![1, 2]]).expect_err("an error");
     assert_eq!(error.to_string(), "group 1 lists row 2, but there are only 2 rows");
-    let error = Evaluation::new(&[0], &[0, 1], &[vec![0]]).expect_err("an error");
+    let error = evaluate(&[0], &[0, 1], &[vec![0]]).expect_err("an error");
     assert!(error.to_string().starts_with("labels has 1 rows but predictions has 2"));
     let error = evaluation_of(&[(1, 1)]).adjusted_average(&[1, 2]).expect_err("an error");
     assert!(error.to_string().starts_with("groups has 1 rows but training counts has 2"));
@@ -115,6 +124,17 @@ fn wilson_intervals_equal_published_values() -> TestResult {
 }
 
 #[test]
+fn none_and_all_are_the_exact_ends_of_their_intervals() {
+    for count in [1, 20, 29, 496, 1_000_003] {
+        let wilson = |correct| Proportion { correct, count }.wilson().expect("an interval");
+        let (Interval { low, high }, all) = (wilson(0), wilson(count));
+        assert_eq!((low, all.high), (0.0, 1.0), "of {count}");
+        assert!(0.0 < high && 0.0 < all.low && all.low < 1.0, "of {count}");
+        assert!(count < 2 || wilson(1).low > 0.0 && wilson(count - 1).high < 1.0, "of {count}");
+    }
+}
+
+#[test]
 fn an_image_flips_when_any_of_its_versions_is_predicted_differently() -> TestResult {
     let flips = CounterfactualFlips::count(&[1, 1, 1, 2, 0, 2], 3)?;
     assert_eq!((flips.flipped, flips.images, flips.rate()), (1, 2, Some(0.5)));
@@ -130,15 +150,14 @@ fn an_image_flips_when_any_of_its_versions_is_predicted_differently() -> TestRes
 #[test]
 fn alignment_compares_groups_of_a_class_and_not_classes() -> TestResult {
     let representations = Tensor::new(&[[0f32, 0.0], [0.0, 2.0], [4.0, 0.0], [100.0, 0.0]], &Device::Cpu)?;
-    let group = |class, rows| ClassGroup { class, rows };
-    let groups = [group(0, &[0][..]), group(0, &[1]), group(0, &[2]), group(0, &[]), group(1, &[3])];
-    let alignment = Alignment::measure(&representations, &groups, Lengths::Raw)?;
+    let groups = [(0, &[0][..]), (0, &[1]), (0, &[2]), (0, &[]), (1, &[3])];
+    let alignment = measure(&representations, &groups, Lengths::Raw)?;
     assert_eq!(alignment.classes().len(), 1, "class 1 has one group only");
     // Distances 2, 4 and the root of 20.
     close(alignment.mean(), (2.0 + 4.0 + 20f64.sqrt()) / 3.0, 1e-12);
     close(alignment.worst().map(|class| class.largest), 20f64.sqrt(), 1e-12);
 
-    let unit = Alignment::measure(&representations, &[group(0, &[1]), group(0, &[2])], Lengths::Unit)?;
+    let unit = measure(&representations, &[(0, &[1]), (0, &[2])], Lengths::Unit)?;
     close(unit.mean(), 2f64.sqrt(), 1e-12);
     Ok(())
 }
@@ -146,14 +165,12 @@ fn alignment_compares_groups_of_a_class_and_not_classes() -> TestResult {
 #[test]
 fn alignment_has_no_figure_without_two_groups_and_refuses_nan() -> TestResult {
     let representations = Tensor::new(&[[f32::NAN], [1.0]], &Device::Cpu)?;
-    let one = [ClassGroup { class: 0, rows: &[1] }];
-    assert_eq!(Alignment::measure(&representations, &one, Lengths::Raw)?.mean(), None);
+    assert_eq!(measure(&representations, &[(0, &[1])], Lengths::Raw)?.mean(), None);
     for lengths in [Lengths::Raw, Lengths::Unit] {
-        let two = [ClassGroup { class: 3, rows: &[0] }, ClassGroup { class: 3, rows: &[1] }];
-        let error = Alignment::measure(&representations, &two, lengths).expect_err("an error").to_string();
+        let error = measure(&representations, &[(3, &[0]), (3, &[1])], lengths).expect_err("an error").to_string();
         assert!(error.starts_with("alignment loss of class 3 is not finite"), "{error}");
     }
-    let error = Alignment::measure(&representations, &[ClassGroup { class: 0, rows: &[2] }], Lengths::Raw);
+    let error = measure(&representations, &[(0, &[2])], Lengths::Raw);
     assert!(error.is_err_and(|error| error.to_string() == "group 0 lists row 2, but there are only 2 rows"));
     Ok(())
 }
@@ -164,10 +181,10 @@ fn large_groups_are_sampled_evenly_and_the_same_way_every_time() -> TestResult {
     let representations = Tensor::from_vec(rows, (4000, 1), &Device::Cpu)?;
     let (many, one): (Vec<u32>, Vec<u32>) = ((0..3999).collect(), vec![0]);
     assert!(many.len() > SAMPLES_PER_GROUP);
-    let groups = [ClassGroup { class: 0, rows: &many }, ClassGroup { class: 0, rows: &one }];
-    let found = Alignment::measure(&representations, &groups, Lengths::Raw)?;
+    let groups = [(0, &many[..]), (0, &one)];
+    let found = measure(&representations, &groups, Lengths::Raw)?;
     close(found.mean(), 1999.0, 5.0);
-    assert_eq!(found, Alignment::measure(&representations, &groups, Lengths::Raw)?);
+    assert_eq!(found, measure(&representations, &groups, Lengths::Raw)?);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Balanced draws, subsets and weights.
 
-use cnc_core::{BalancedSampler, class_weights, subsample, upsampled};
+use cnc_core::methods::{BalancedSampler, class_weights, subsample, upsampled};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use cnc_core::{ContrastiveSampler, Error, Lead, Role, Slices, SmallPool, shuffled, shuffled_batches};
+use cnc_core::contrast::{Lead, Role, SmallPool};
+use cnc_core::draws::{shuffled, shuffled_batches};
+use cnc_core::{ContrastiveSampler, Error, Slices};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

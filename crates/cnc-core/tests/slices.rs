@@ -1,6 +1,7 @@
 //! Slices, their fall-backs, and what they refuse.
 
-use cnc_core::{Error, Fallback, SliceCounts, Slices};
+use cnc_core::contrast::{Fallback, SliceCounts};
+use cnc_core::{Error, Slices};
 use proptest::prelude::*;
 
 fn slices(labels: &[u32], predictions: &[u32], classes: usize) -> Slices {

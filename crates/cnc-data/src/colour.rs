@@ -53,7 +53,7 @@ pub(crate) fn paint(pixels: &mut [u8], threshold: u8, rgb: [u8; 3]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seeded::generator;
+    use cnc_base::seeds::of_data;
 
     #[test]
     fn pixels_of_120_and_brighter_take_the_colour_and_grey_edges_stay() {
@@ -65,13 +65,13 @@ mod tests {
     #[test]
     fn probability_one_gives_every_image_the_colour_of_its_class() {
         let labels = [0, 4, 2, 2, 1];
-        assert_eq!(correlated(&labels, 5, Correlation { probability: 1.0 }, &mut generator(0, "colour")), labels);
+        assert_eq!(correlated(&labels, 5, Correlation { probability: 1.0 }, &mut of_data(0, "colour")), labels);
     }
 
     #[test]
     fn images_that_do_not_follow_their_class_take_every_other_colour_equally_often() {
         let labels = vec![3; 20_000];
-        let colours = correlated(&labels, 5, Correlation { probability: 0.9 }, &mut generator(0, "colour"));
+        let colours = correlated(&labels, 5, Correlation { probability: 0.9 }, &mut of_data(0, "colour"));
         let mut counts = [0; 5];
         colours.iter().for_each(|colour| counts[*colour as usize] += 1);
         // Binomial(20,000, 0.9) has a standard deviation of 42, Binomial(20,000, 0.025) one of 22.
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn uniform_colours_cover_all_equally() {
         let mut counts = [0_i32; 5];
-        uniform(10_000, 5, &mut generator(0, "colour")).iter().for_each(|colour| counts[*colour as usize] += 1);
+        uniform(10_000, 5, &mut of_data(0, "colour")).iter().for_each(|colour| counts[*colour as usize] += 1);
         assert!(counts.iter().all(|count| (count - 2_000).abs() < 200), "{counts:?}");
     }
 
@@ -92,7 +92,7 @@ mod tests {
     fn a_prefix_of_the_labels_has_a_prefix_of_the_colours() {
         let rule = Correlation { probability: 0.5 };
         let labels: Vec<u32> = (0..100).map(|i| i % 5).collect();
-        let all = correlated(&labels, 5, rule, &mut generator(1, "colour"));
-        assert_eq!(correlated(&labels[..40], 5, rule, &mut generator(1, "colour")), all[..40]);
+        let all = correlated(&labels, 5, rule, &mut of_data(1, "colour"));
+        assert_eq!(correlated(&labels[..40], 5, rule, &mut of_data(1, "colour")), all[..40]);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::image::ImageError;
+use crate::remedy::Remedy;
 use crate::strict_toml::StrictTomlError;
 
 /// Everything that can go wrong between a manifest and a batch.
@@ -34,7 +36,7 @@ pub enum DataError {
         problem: String,
     },
     /// A file of a hub repository that is not in the local cache.
-    #[error("{file} of {repository} is not on this machine ({problem}); fetch it with\n    {command}")]
+    #[error("{file} of {repository} is not on this machine ({problem})")]
     NotFetched {
         /// Path inside the repository.
         file: String,
@@ -42,8 +44,28 @@ pub enum DataError {
         repository: String,
         /// What was found instead.
         problem: String,
-        /// The command that brings it.
-        command: String,
+        /// What brings it: [`Remedy::Fetch`].
+        remedy: Remedy,
+    },
+    /// A data file that is missing or whose bytes are not right.
+    #[error("{file}: {problem}; {remedy}")]
+    Damaged {
+        /// The data file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+        /// What helps.
+        remedy: Remedy,
+    },
+    /// A file of texts without the column of the texts.
+    #[error("{file}: has no column `{column}`; it has {known}")]
+    NoColumn {
+        /// The file.
+        file: String,
+        /// The column.
+        column: String,
+        /// Its columns.
+        known: String,
     },
     /// A data file that cannot be opened or is not what it should be.
     #[error("{file}: {problem}")]
@@ -73,6 +95,23 @@ pub enum DataError {
         /// What is wrong and what was expected.
         problem: String,
     },
+    /// A row whose image cannot be used.
+    #[error(
+        "{file}: row {row}: column `{column}`: {}{problem}",
+        image.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default()
+    )]
+    Image {
+        /// The data file.
+        file: String,
+        /// The row inside that file.
+        row: usize,
+        /// The column.
+        column: String,
+        /// The image's own file, where it has one.
+        image: Option<PathBuf>,
+        /// What is wrong.
+        problem: ImageError,
+    },
     /// A split that cannot be used as it is.
     #[error("{file}: split `{split}` {problem}")]
     Split {
@@ -85,8 +124,7 @@ pub enum DataError {
     },
     /// Not the numbers of rows that the manifest expects.
     #[error(
-        "{file}: the numbers of rows are not the expected ones: is a file incomplete, or another version?\n{tables}\n\
-         to go on with what is there: --allow-count-mismatch"
+        "{file}: the numbers of rows are not the expected ones: is a file incomplete, or another version?\n{tables}"
     )]
     Counts {
         /// The manifest.
@@ -104,6 +142,12 @@ pub enum DataError {
         /// The rows asked for.
         problem: String,
     },
+    /// Rows that a program holds and that make no dataset.
+    #[error("rows in memory: {problem}")]
+    Memory {
+        /// What is wrong and what was expected.
+        problem: String,
+    },
     /// The file system refused.
     #[error("{path}: {source}")]
     Io {
@@ -118,4 +162,18 @@ pub enum DataError {
     /// A tensor could not be made.
     #[error(transparent)]
     Tensor(#[from] candle_core::Error),
+}
+
+impl DataError {
+    /// What helps, where it is more than the message says: for a program to say with its own commands and options.
+    #[must_use]
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::NotFetched { remedy, .. } | Self::Damaged { remedy, .. } => Some(remedy.clone()),
+            Self::Image { problem, .. } => problem.remedy(),
+            Self::Counts { .. } => Some(Remedy::AllowCountMismatch),
+            Self::NoColumn { .. } => Some(Remedy::NameColumn),
+            _ => None,
+        }
+    }
 }

@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 
 use hf_hub::{Repo, RepoType};
 
-use crate::manifest::HubFile;
-
 /// Why a file of the hub cannot be read from the cache: what is there instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct NotCached(String);
+#[error("{problem}")]
+#[non_exhaustive]
+pub struct NotCached {
+    /// What is wrong.
+    pub problem: String,
+    /// Whether a file is there that is not whole: fetching goes over it only when it is told to.
+    pub is_damaged: bool,
+}
 
 /// What a repository of the hub holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,16 +55,37 @@ impl HubRepository {
     }
 }
 
+/// A file of a hub repository that a dataset needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubFile {
+    /// `owner/name` of a dataset repository.
+    pub repository: String,
+    /// Commit, branch or tag.
+    pub revision: String,
+    /// Path inside the repository, or a pattern for several: see [`crate::patterns`].
+    pub path: String,
+}
+
 impl From<&HubFile> for HubRepository {
     fn from(file: &HubFile) -> Self {
         Self { kind: RepositoryKind::Dataset, name: file.repository.clone(), revision: file.revision.clone() }
     }
 }
 
+/// Whether a text is `owner/name`.
+pub(crate) fn is_repository(text: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    text.split_once('/').is_some_and(|(owner, name)| is_part(owner) && is_part(name))
+}
+
 /// What the hub said about a file when it was fetched.
 ///
 /// The shared layout of the cache has no place for a size, and a file that lost its end must be seen without asking
-/// the hub: `cargo xtask fetch` notes both in `.fetched/<commit>/<path>` of the repository's folder, where the other
+/// the hub: who fetches notes both in `.fetched/<commit>/<path>` of the repository's folder, where the other
 /// clients do not look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
@@ -160,31 +185,28 @@ impl HubCache {
     ///
     /// # Errors
     /// It is not there, is empty, has lost its end, or is a link to nothing.
-    pub fn find_in(&self, repository: &HubRepository, path: &str) -> Result<PathBuf, NotCached> {
-        self.look_up(repository, path).map_err(NotCached)
-    }
-
-    fn look_up(&self, repository: &HubRepository, file: &str) -> Result<PathBuf, String> {
+    pub fn find_in(&self, repository: &HubRepository, file: &str) -> Result<PathBuf, NotCached> {
+        let missing = |problem: String| Err(NotCached { problem, is_damaged: false });
         let folder = self.folder(repository);
         if !folder.is_dir() {
-            return Err(format!("the cache {} does not have the repository", self.root.display()));
+            return missing(format!("the cache {} does not have the repository", self.root.display()));
         }
         let commit = self.commit(repository);
         let path = folder.join("snapshots").join(&commit).join(file);
         let found = match fs::metadata(&path) {
             Ok(found) if found.is_file() => found.len(),
-            Ok(_) => return Err(format!("{} is not a file", path.display())),
+            Ok(_) => return missing(format!("{} is not a file", path.display())),
             Err(_) if path.symlink_metadata().is_ok() => {
-                return Err(format!("{} points to a blob that is gone", path.display()));
+                return missing(format!("{} points to a blob that is gone", path.display()));
             }
-            Err(_) => return Err(format!("{} does not exist", path.display())),
+            Err(_) => return missing(format!("{} does not exist", path.display())),
         };
         match Fetched::read(&folder, &commit, file) {
-            Some(Fetched { size, .. }) if size != found => Err(format!(
-                "{} is incomplete, expected {size} bytes, found {found}: run cargo xtask fetch --force",
-                path.display()
-            )),
-            _ if found == 0 => Err(format!("{} is empty", path.display())),
+            Some(Fetched { size, .. }) if size != found => Err(NotCached {
+                problem: format!("{} is incomplete, expected {size} bytes, found {found}", path.display()),
+                is_damaged: true,
+            }),
+            _ if found == 0 => missing(format!("{} is empty", path.display())),
             _ => Ok(path),
         }
     }
@@ -255,14 +277,14 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_cached_file_is_said() {
         let (_folder, cache, path) = cache_with_snapshot("0123abc");
-        assert!(cache.find(&wanted("0123abc")).unwrap_err().0.contains("does not exist"));
+        assert!(cache.find(&wanted("0123abc")).unwrap_err().problem.contains("does not exist"));
         std::fs::write(&path, "").unwrap();
-        assert!(cache.find(&wanted("0123abc")).unwrap_err().0.contains("is empty"));
+        assert!(cache.find(&wanted("0123abc")).unwrap_err().problem.contains("is empty"));
         #[cfg(unix)]
         {
             std::fs::remove_file(&path).unwrap();
             std::os::unix::fs::symlink("../../../blobs/gone", &path).unwrap();
-            assert!(cache.find(&wanted("0123abc")).unwrap_err().0.contains("blob that is gone"));
+            assert!(cache.find(&wanted("0123abc")).unwrap_err().problem.contains("blob that is gone"));
         }
         #[cfg(unix)]
         std::fs::remove_file(&path).unwrap();
@@ -273,9 +295,9 @@ mod tests {
         std::fs::create_dir_all(note_path.parent().unwrap()).unwrap();
         std::fs::write(&note_path, note.text()).unwrap();
         assert_eq!(Fetched::read(&folder, "0123abc", "data/train.parquet"), Some(note));
-        let incomplete = cache.find(&wanted("0123abc")).unwrap_err().0;
+        let incomplete = cache.find(&wanted("0123abc")).unwrap_err().problem;
         assert!(incomplete.contains("incomplete, expected 10 bytes, found 5"), "{incomplete}");
         let other = HubFile { repository: "owner/other".into(), ..wanted("0123abc") };
-        assert!(cache.find(&other).unwrap_err().0.contains("does not have the repository"));
+        assert!(cache.find(&other).unwrap_err().problem.contains("does not have the repository"));
     }
 }

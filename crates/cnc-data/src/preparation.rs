@@ -5,14 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use cnc_base::inputs::Inputs;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::DataError;
-use crate::dataset::Inputs;
+use crate::image::Picture;
 use crate::image::decode::{MAX_PIXELS, decode};
 use crate::image::transform::{Normalisation, Preparer, RandomView, Transform, Window};
-use crate::pixels::same_size;
+use crate::image::{ImageError, same_size};
 use crate::text::{TextTokenizer, bucket};
 
 /// How inputs become what the network reads.
@@ -23,6 +24,8 @@ pub enum Preparation {
     Image(ImagePreparation),
     /// Texts.
     Text(TextPreparation),
+    /// Tensors that a program holds: read as they are, and found in no file.
+    Tensor,
 }
 
 /// The part of a manifest's transform that evaluation applies, and the size that it leads to.
@@ -76,12 +79,21 @@ pub struct ImageInputs {
     max_pixels: u64,
 }
 
+/// An image that is to become an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageSource {
+    /// A file of it.
+    File(PathBuf),
+    /// The image itself.
+    Picture(Picture),
+}
+
 /// Some inputs, of which not all could be read.
 pub struct Prepared {
     /// Those that could be, in their order; nothing where none could.
     pub inputs: Option<Inputs>,
     /// For each of all what is wrong with it, where it could not be read.
-    pub problems: Vec<Option<String>>,
+    pub problems: Vec<Option<ImageError>>,
 }
 
 impl ImageInputs {
@@ -114,19 +126,19 @@ impl ImageInputs {
         (3, self.seen.0, self.seen.1)
     }
 
-    /// The images of some files, decoded on all cores: `(images, 3, height, width)`.
+    /// Some images, decoded on all cores: `(images, 3, height, width)`.
     ///
     /// # Errors
-    /// When there is no memory for them. What is wrong with a file is in the answer.
-    pub fn batch(&self, files: &[PathBuf]) -> Result<Prepared, DataError> {
+    /// When there is no memory for them. What is wrong with one of them is in the answer.
+    pub fn batch(&self, sources: &[ImageSource]) -> Result<Prepared, DataError> {
         let (channels, height, width) = self.shape();
         let size = channels * height * width;
-        let mut values = vec![0.0; files.len() * size];
-        let prepare = |preparer: &mut Preparer, (out, file): (&mut [f32], &PathBuf)| {
-            read(file).and_then(|bytes| self.write(&bytes, preparer, out)).err()
+        let mut values = vec![0.0; sources.len() * size];
+        let prepare = |preparer: &mut Preparer, (out, source): (&mut [f32], &ImageSource)| {
+            self.picture(source).and_then(|picture| self.write(picture, preparer, out)).err()
         };
-        let problems: Vec<Option<String>> =
-            values.par_chunks_mut(size).zip(files).map_init(Preparer::new, prepare).collect();
+        let problems: Vec<Option<ImageError>> =
+            values.par_chunks_mut(size).zip(sources).map_init(Preparer::new, prepare).collect();
         let mut good = 0;
         for (place, problem) in problems.iter().enumerate() {
             if problem.is_none() {
@@ -139,9 +151,16 @@ impl ImageInputs {
         Ok(Prepared { inputs: images.transpose()?.map(Inputs::Images), problems })
     }
 
-    /// Writes an encoded image as the network sees it, `(3, height, width)`.
-    fn write(&self, bytes: &[u8], preparer: &mut Preparer, out: &mut [f32]) -> Result<(), String> {
-        let picture = preparer.prepare(&self.transform, decode(bytes, self.max_pixels)?)?;
+    fn picture(&self, source: &ImageSource) -> Result<Picture, ImageError> {
+        match source {
+            ImageSource::File(file) => decode(&read(file)?, self.max_pixels),
+            ImageSource::Picture(picture) => picture.checked(self.max_pixels),
+        }
+    }
+
+    /// Writes an image as the network sees it, `(3, height, width)`.
+    fn write(&self, picture: Picture, preparer: &mut Preparer, out: &mut [f32]) -> Result<(), ImageError> {
+        let picture = preparer.prepare(&self.transform, picture)?;
         same_size(self.stored, (picture.height as usize, picture.width as usize))?;
         let window = Window::centre(self.stored, self.seen);
         self.normalisation.write(&picture.pixels, self.stored.1, window, false, out);
@@ -149,20 +168,21 @@ impl ImageInputs {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, String> {
+fn read(file: &Path) -> Result<Vec<u8>, ImageError> {
     let found = fs::metadata(file).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => "is not there".to_string(),
         _ => format!("cannot be read ({e})"),
     })?;
     if !found.is_file() {
-        return Err("is not a file; an image is needed".to_string());
+        return Err("is not a file; an image is needed".to_string().into());
     }
-    fs::read(file).map_err(|e| format!("cannot be read ({e})"))
+    fs::read(file).map_err(|e| format!("cannot be read ({e})").into())
 }
 
 /// Makes inputs of texts, as evaluation makes them of a dataset's rows.
 pub struct TextInputs {
-    tokenizer: TextTokenizer,
+    pub(crate) tokenizer: TextTokenizer,
+    preparation: TextPreparation,
 }
 
 impl TextInputs {
@@ -171,7 +191,14 @@ impl TextInputs {
     /// # Errors
     /// There is no tokenizer or a damaged one, or its model does not take such texts.
     pub fn open(tokenizer: &Path, preparation: &TextPreparation) -> Result<Self, DataError> {
-        Ok(Self { tokenizer: TextTokenizer::open(tokenizer, preparation.max_length)? })
+        let tokenizer = TextTokenizer::open(tokenizer, preparation.max_length)?;
+        Ok(Self { tokenizer, preparation: preparation.clone() })
+    }
+
+    /// What it was opened with.
+    #[must_use]
+    pub fn preparation(&self) -> &TextPreparation {
+        &self.preparation
     }
 
     /// Texts in batches of like length with at most `most` in each, and the places of each batch's texts.
@@ -182,9 +209,9 @@ impl TextInputs {
         let tokens = self.tokenizer.tokenise(texts.len(), |place| texts.get(place).map(String::as_str), |_| {})?;
         let batches = bucket::evaluation(texts.len(), most, |place| tokens.length(place).unwrap_or(0));
         let inputs = |places: Vec<usize>| {
-            let inputs = tokens.padded(&places, self.tokenizer.padding())?;
-            Ok((places, inputs))
+            let inputs = Inputs::Tokens(tokens.batch(&places));
+            (places, inputs)
         };
-        batches.into_iter().map(inputs).collect()
+        Ok(batches.into_iter().map(inputs).collect())
     }
 }

@@ -1,5 +1,6 @@
 //! TOML where a misspelt key is an error that names the nearest valid one, for manifests and recipes alike.
 
+use cnc_base::names::nearest;
 use serde::de::DeserializeOwned;
 
 /// A TOML text that does not have the form asked for.
@@ -38,15 +39,6 @@ fn remedy(message: &str) -> String {
         Some(word) => format!("\ndid you mean `{word}`?"),
         None => String::new(),
     }
-}
-
-/// The candidate that looks most like `word` (Damerau-Levenshtein distance, the first one in a tie).
-///
-/// ```
-/// assert_eq!(cnc_data::strict_toml::nearest("temprature", ["learning_rate", "temperature"]), Some("temperature"));
-/// ```
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    candidates.into_iter().min_by_key(|candidate| strsim::damerau_levenshtein(word, candidate))
 }
 
 #[cfg(test)]

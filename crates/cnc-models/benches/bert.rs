@@ -41,7 +41,7 @@ fn main() -> Result<()> {
                 if recomputed {
                     model.bert.recompute_activations()?;
                 }
-                let (inputs, labels) = (texts(batch, length)?, labels(batch)?);
+                let (inputs, labels) = (texts(batch, length), labels(batch)?);
                 Ok(move || {
                     let z = model.bert.encode(&inputs, TRAIN)?;
                     let loss = cross_entropy(&model.bert.classify(&z, TRAIN)?, &labels)?;
@@ -50,7 +50,7 @@ fn main() -> Result<()> {
             })?;
         }
         lines.line(&format!("bert-base evaluation, {batch} x {length}"), batch, length, 1, || {
-            let (model, inputs) = (bert()?, texts(batch, length)?);
+            let (model, inputs) = (bert()?, texts(batch, length));
             Ok(move || {
                 no_grad(|| model.classify(&model.encode(&inputs, Mode::Eval)?, Mode::Eval))?;
                 Ok(())
@@ -59,7 +59,7 @@ fn main() -> Result<()> {
     }
     lines.line("bert-base contrastive batch, 4 x 2 of 128", 8, 128, 3, || {
         let options = ContrastiveOptions { temperature: 0.05, sides: Sides::Two, contrast: Contrast::Published };
-        let (model, inputs, labels) = (bert()?, texts(8, 128)?, labels(8)?);
+        let (model, inputs, labels) = (bert()?, texts(8, 128), labels(8)?);
         let contrast = ContrastiveLoss::new(options)?;
         Ok(move || {
             let z = model.encode(&inputs, Mode::Eval)?;
@@ -127,8 +127,7 @@ impl Lines {
         let mut rates = Vec::new();
         for (name, padded) in [("comments in length buckets", false), ("comments padded to 300", true)] {
             let batches = lengths.chunks(COMMENTS_A_BATCH).map(|lengths| {
-                let longest = lengths.last().copied().unwrap_or(LONGEST);
-                let inputs = if padded { texts(lengths.len(), LONGEST)? } else { texts_of(lengths, longest)? };
+                let inputs = if padded { texts(lengths.len(), LONGEST) } else { texts_of(lengths) };
                 Ok((inputs, labels(lengths.len())?))
             });
             let batches = batches.collect::<Result<Vec<_>>>()?;
@@ -161,14 +160,10 @@ fn comment(number: usize) -> usize {
     ((1.3 * words) as usize + 2).min(LONGEST)
 }
 
-/// Texts of these lengths, padded to the longest, the padding hidden by the mask.
-fn texts_of(lengths: &[usize], longest: usize) -> Result<Inputs> {
-    let Inputs::Tokens { ids, type_ids, .. } = texts(lengths.len(), longest)? else {
-        return Err("texts are tokens".into());
-    };
-    let mask = lengths.iter().flat_map(|length| (0..longest).map(move |i| u32::from(i < *length)));
-    let mask = Tensor::from_vec(mask.collect::<Vec<_>>(), ids.shape(), &Device::Cpu)?;
-    Ok(Inputs::Tokens { ids, mask, type_ids })
+/// Texts of these lengths.
+fn texts_of(lengths: &[usize]) -> Inputs {
+    let text = |(row, length): (usize, &usize)| (row * LONGEST..row * LONGEST + length).map(id);
+    Inputs::Tokens(lengths.iter().enumerate().map(text).collect())
 }
 
 /// Of the products of a forward pass.
@@ -190,10 +185,13 @@ fn bert() -> Result<Bert> {
     Ok(Bert::new(2, 0, &Device::Cpu, &TextOptions::new(config))?)
 }
 
-fn texts(batch: usize, length: usize) -> Result<Inputs> {
-    let ids: Vec<u32> = (0..batch * length).map(|i| 5 + (i * i * 7 + i * 13) as u32 % 29_995).collect();
-    let ids = Tensor::from_vec(ids, (batch, length), &Device::Cpu)?;
-    Ok(Inputs::Tokens { mask: ids.ones_like()?, type_ids: ids.zeros_like()?, ids })
+/// The number of a token.
+fn id(place: usize) -> u32 {
+    5 + (place * place * 7 + place * 13) as u32 % 29_995
+}
+
+fn texts(batch: usize, length: usize) -> Inputs {
+    texts_of(&vec![length; batch])
 }
 
 fn labels(batch: usize) -> Result<Tensor> {

@@ -12,9 +12,16 @@ pub enum Error {
         /// The name that was asked for.
         name: String,
         /// The most similar valid name.
-        nearest: &'static str,
+        nearest: String,
         /// All valid names.
-        known: &'static [&'static str],
+        known: Vec<String>,
+    },
+
+    /// A model of this name is registered already.
+    #[error("there is a model {name:?} already; register yours under another name")]
+    NameTaken {
+        /// The name.
+        name: String,
     },
 
     /// A classifier needs something to tell apart.
@@ -50,7 +57,7 @@ pub enum Error {
     #[error("{model} is a model of {kind}: build it with {function}")]
     Builder {
         /// Name of the model.
-        model: &'static str,
+        model: String,
         /// What it takes.
         kind: &'static str,
         /// The function that builds it.

@@ -1,11 +1,12 @@
 //! LeNet-5 for small colour images.
 
 use candle_core::{Device, Tensor};
+use cnc_base::inputs::Inputs;
 use cnc_nn::Parameters;
 use cnc_nn::layers::{ConvReluPool, Linear, Mode, relu};
 
 use crate::error::{Error, Result};
-use crate::model::{Inputs, Model};
+use crate::model::Model;
 
 pub(crate) const NAME: &str = "lenet";
 

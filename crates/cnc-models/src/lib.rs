@@ -11,14 +11,13 @@ mod resnet;
 pub mod weights;
 
 #[cfg(feature = "bert")]
-pub use bert::{Architecture, Bert, BertConfig, Notice, Pooling, TextOptions};
+pub use bert::{Architecture, Bert, BertConfig, Notice, Pooling, TextOptions, unpadded};
+pub use cnc_base::inputs::{Inputs, Token, Tokens};
 pub use cnc_nn::Parameters;
 pub use cnc_nn::layers::Mode;
 pub use error::{Error, Result};
 pub use freeze::frozen;
 pub use lenet::LeNet;
-pub use model::{Inputs, Model};
-pub use registry::{build, names};
-#[cfg(feature = "bert")]
-pub use registry::{build_text, takes_text};
+pub use model::Model;
+pub use registry::{Kind, Registry, build};
 pub use resnet::ResNet;

@@ -1,37 +1,11 @@
 //! What every model here can do.
 
 use candle_core::{Tensor, Var};
+use cnc_base::inputs::Inputs;
 use cnc_nn::Parameters;
 use cnc_nn::layers::Mode;
 
 use crate::error::{Error, Result};
-
-/// A batch as a model takes it.
-#[derive(Debug, Clone)]
-pub enum Inputs {
-    /// Images `(batch, 3, height, width)`, f32.
-    Images(Tensor),
-    /// Texts as tokens, each tensor `(batch, length)` of u32, padded to the longest of the batch.
-    Tokens {
-        /// Number of each token in the vocabulary.
-        ids: Tensor,
-        /// 1 where there is a token, 0 where there is padding.
-        mask: Tensor,
-        /// Segment of each token.
-        type_ids: Tensor,
-    },
-}
-
-impl Inputs {
-    /// What kind of data it is, for messages.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Images(_) => "images",
-            Self::Tokens { .. } => "text",
-        }
-    }
-}
 
 /// A classifier in two parts: an encoder, whose output is the *representation* that contrastive losses compare, and a
 /// linear classifier on top of it.

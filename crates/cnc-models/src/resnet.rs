@@ -2,15 +2,16 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
+use cnc_base::inputs::Inputs;
 use cnc_nn::layers::{ConvNorm, Linear, Mode, Residual, Stem, global_average_pool};
-use cnc_nn::{Parameters, checkpoint};
+use cnc_nn::{Parameters, recompute};
 
 use crate::error::{Error, Result};
-use crate::model::{Inputs, Model};
+use crate::model::Model;
 
 /// Channels after the stem, and of the narrow convolutions of the first layer; they double from layer to layer.
 const WIDTH: usize = 64;
-/// Side of the stem's kernel, which moves by 2.
+/// Side of the stem's kernel, of stride 2.
 const STEM_KERNEL: usize = 7;
 
 /// The three sizes.
@@ -33,7 +34,7 @@ pub(crate) struct Architecture {
 enum Kind {
     /// 3x3, 3x3.
     Basic,
-    /// 1x1 to fewer channels, 3x3, 1x1 to four times as many; the 3x3 convolution moves by the stride (torchvision's
+    /// 1x1 to fewer channels, 3x3, 1x1 to four times as many; the 3x3 convolution has the stride (torchvision's
     /// "v1.5").
     Bottleneck,
 }
@@ -165,11 +166,11 @@ impl ResNet {
             Activations::Kept => Residual::forward_all(&self.blocks, &self.stem.forward(images, mode)?, mode),
             Activations::Recomputed => {
                 let stem = self.stem.clone();
-                let x = checkpoint(images, &self.stem.parameters(), move |x| stem.forward(x, mode))?;
+                let x = recompute(images, &self.stem.parameters(), move |x| stem.forward(x, mode))?;
                 self.blocks.iter().try_fold(x, |x, block| {
                     let parameters = block.parameters();
                     let block = block.clone();
-                    checkpoint(&x, &parameters, move |x| block.forward(x, mode))
+                    recompute(&x, &parameters, move |x| block.forward(x, mode))
                 })
             }
         }
@@ -188,7 +189,7 @@ impl Model for ResNet {
         if batch == 0 && mode == Mode::Eval {
             return Ok(Tensor::zeros((0, self.dim), DType::F32, images.device())?);
         }
-        Ok(global_average_pool(&self.features(images, mode)?)?)
+        Ok(global_average_pool(&self.features(images, mode)?, self.dim)?)
     }
 
     fn classify(&self, representations: &Tensor, _mode: Mode) -> Result<Tensor> {

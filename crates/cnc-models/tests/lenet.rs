@@ -2,7 +2,7 @@
 
 mod common;
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use cnc_models::{Error, Inputs, LeNet, Mode, Model, build};
 use cnc_nn::optim::Gradients;
 use common::{fixture, noise};
@@ -145,8 +145,7 @@ fn images_of_another_size_or_with_another_number_of_channels_are_refused_by_name
 
 #[test]
 fn text_is_refused_by_a_model_of_images() {
-    let tokens = Tensor::zeros((1, 4), DType::U32, &Device::Cpu).unwrap();
-    let inputs = Inputs::Tokens { ids: tokens.clone(), mask: tokens.clone(), type_ids: tokens };
+    let inputs = Inputs::Tokens([vec![0; 4]].into_iter().collect());
     let error = lenet().encode(&inputs, Mode::Eval).unwrap_err();
     assert_eq!(error.to_string(), "lenet takes images, found text; choose a model for this kind of data");
 }

@@ -13,11 +13,7 @@ mod peak;
 use std::time::{Duration, Instant};
 
 use candle_core::{D, Device, IndexOp, Result, Tensor, Var};
-use cnc_nn::ops::conv_relu_pool::conv_relu_pool;
-use cnc_nn::ops::conv2d::conv2d;
-use cnc_nn::ops::linear::linear;
-use cnc_nn::ops::pool::max_pool2d;
-use cnc_nn::ops::relu::relu;
+use cnc_nn::ops::{conv_relu_pool, linear, relu};
 use cnc_nn::optim::{Gradients, Optimizer, ParameterGroup, Sgd, SgdOptions};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -33,7 +29,6 @@ fn main() -> Result<()> {
     println!("{} threads, {:.1} GFLOP/s at most", rayon::current_num_threads(), bench.peak / 1e9);
     println!("{:<46}{:>10}{:>10}{:>10}{:>8}", "", "median ms", "least ms", "GFLOP/s", "peak %");
     bench.blocks()?;
-    bench.convolutions()?;
     bench.others()?;
     bench.lenet()
 }
@@ -127,26 +122,8 @@ impl Bench {
         Ok(())
     }
 
-    fn convolutions(&self) -> Result<()> {
-        for (name, batch, inputs, side, outputs, kernel, stride, padding) in [
-            ("conv2d 3->6 5x5, 128 of 32x32", 128, 3, 32, 6, 5, 1, 0),
-            ("conv2d 3->64 7x7/2, 4 of 224x224", 4, 3, 224, 64, 7, 2, 3),
-            ("conv2d 64->64 3x3, 4 of 56x56", 4, 64, 56, 64, 3, 1, 1),
-            ("conv2d 256->64 1x1, 4 of 56x56", 4, 256, 56, 64, 1, 1, 0),
-            ("conv2d 512->512 3x3, 4 of 7x7", 4, 512, 7, 512, 3, 1, 1),
-        ] {
-            let x = self.variable(&[batch, inputs, side, side])?;
-            let weight = self.variable(&[outputs, inputs, kernel, kernel])?;
-            let out_side = (side + 2 * padding - kernel) / stride + 1;
-            let operations = 2 * batch * outputs * out_side * out_side * inputs * kernel * kernel;
-            self.op(name, [operations, 2 * operations], || conv2d(&x, &weight, None, stride, padding))?;
-        }
-        Ok(())
-    }
-
     fn others(&self) -> Result<()> {
         let x = self.variable(&[4, 64, 112, 112])?;
-        self.op("max_pool2d 3/2 padding 1, 4x64 of 112x112", [0, 0], || max_pool2d(&x, 3, 2, 1))?;
         self.op("relu of 4x64x112x112", [0, 0], || relu(&x))?;
         for (rows, inputs, outputs) in [(128, 400, 120), (1024, 768, 768)] {
             let (x, weight) = (self.variable(&[rows, inputs])?, self.variable(&[outputs, inputs])?);

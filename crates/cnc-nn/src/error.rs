@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::ops::OpError;
+use cnc_base::files::WriteError;
+
+use crate::op_error::OpError;
 
 /// An error of this crate. Each variant names the layer, tensor, option or file that it
 /// is about.
@@ -35,6 +37,13 @@ pub enum Error {
     UnknownVariable {
         /// Full name of the variable.
         name: String,
+    },
+
+    /// A loss that is more than one number.
+    #[error("a loss must be one number, but has the shape {shape:?}: take its mean or its sum")]
+    LossShape {
+        /// Its shape.
+        shape: Vec<usize>,
     },
 
     /// Trainable parameters without a gradient. Training would leave them as they are and say nothing.
@@ -104,15 +113,8 @@ pub enum Error {
     },
 
     /// A file could not be written. What was at its place before is still there.
-    #[error("cannot write {} ({bytes} bytes): {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// How many bytes it was to hold.
-        bytes: usize,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] WriteError),
 
     /// A file that is not what it should be.
     #[error("{} is not a complete safetensors file: {reason}; fetch or save it again", path.display())]

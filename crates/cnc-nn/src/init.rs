@@ -57,12 +57,12 @@ fn normal(mean: f64, deviation: f64, count: usize, generator: &mut impl Rng) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seeded::generator;
+    use cnc_base::seeds::of_parameter;
 
     const COUNT: usize = 20_000;
 
     fn drawn(init: Init, shape: impl Into<Shape>) -> Vec<f32> {
-        draw(init, &shape.into(), &mut generator(0, "weight"))
+        draw(init, &shape.into(), &mut of_parameter(0, "weight"))
     }
 
     fn mean_and_deviation(values: &[f32]) -> (f64, f64) {

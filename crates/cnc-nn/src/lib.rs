@@ -1,18 +1,19 @@
 #![doc = include_str!("../README.md")]
 
-mod checkpoint;
+mod autograd;
 mod error;
 pub mod files;
 pub mod init;
+mod kernels;
 pub mod layers;
 mod memory;
+mod op_error;
 pub mod ops;
 pub mod optim;
+pub mod oracle;
 mod parameters;
-pub mod seeded;
 
-pub use checkpoint::checkpoint;
+pub use autograd::{no_grad, recompute};
 pub use error::{Error, Mismatch, Misshapen, Result};
 pub use memory::keep_freed_memory;
-pub use ops::autograd::no_grad;
 pub use parameters::Parameters;

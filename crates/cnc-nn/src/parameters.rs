@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
+use cnc_base::seeds::of_parameter;
 
 use crate::error::{Error, Mismatch, Misshapen, Result};
-use crate::{files, init, seeded};
+use crate::{files, init};
 
 /// Last part of the names of what a model stores but does not learn: batch norm's running statistics.
 const BUFFERS: [&str; 3] = ["running_mean", "running_var", "num_batches_tracked"];
@@ -132,7 +133,7 @@ impl SimpleBackend for Parameters {
             }
             return Ok(var.as_tensor().clone());
         }
-        let values = init::draw(init, &shape, &mut seeded::generator(self.shared.seed, name));
+        let values = init::draw(init, &shape, &mut of_parameter(self.shared.seed, name));
         let values = Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?;
         let var = Var::from_tensor(&values)?;
         variables.insert(name.to_owned(), var.clone());

@@ -6,8 +6,7 @@ use cnc_nn::layers::{
     AddNorm, Conv2d, Conv2dOptions, ConvReluPool, Dropout, Embedding, FeedForward, LayerNorm, Linear, MaxPool2d, Mode,
     SelfAttention, relu,
 };
-use cnc_nn::ops::activation::Activation;
-use cnc_nn::ops::sequences::Sequences;
+use cnc_nn::ops::{Activation, Sequences};
 use cnc_nn::{Error, Parameters};
 
 fn zeros(shape: &[usize]) -> Tensor {
@@ -126,6 +125,24 @@ fn a_linear_layer_is_the_product_plus_the_bias() {
     parameters.load(&weights.into()).unwrap();
     let y = fc.forward(&Tensor::new(&[[3f32, 4.0]], &Device::Cpu).unwrap()).unwrap();
     assert_eq!(y.to_vec2::<f32>().unwrap(), [[21.0]]);
+}
+
+#[test]
+fn a_linear_layer_without_bias_has_one_variable_and_the_values_and_gradients_of_pytorch() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/ops.safetensors");
+    let fixtures = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+    let fixture = |key: &str| &fixtures[&format!("linear_no_bias.{key}")];
+    let parameters = Parameters::new(0, &Device::Cpu);
+    let fc = Linear::without_bias(6, 2, parameters.builder().pp("fc")).unwrap();
+    parameters.load(&[("fc.weight".to_owned(), fixture("weight").clone())].into()).unwrap();
+    let x = Var::from_tensor(fixture("x")).unwrap();
+    let y = fc.forward(&x).unwrap();
+    let gradients = (&y * fixture("dy")).unwrap().sum_all().unwrap().backward().unwrap();
+    let weight = gradients.get(fc.weight()).unwrap();
+    for (ours, key) in [(&y, "y"), (gradients.get(&x).unwrap(), "dx"), (weight, "dweight")] {
+        let difference = (ours - fixture(key)).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(difference.to_scalar::<f32>().unwrap() < 1e-5, "{key}");
+    }
 }
 
 #[test]

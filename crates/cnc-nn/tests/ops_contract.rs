@@ -4,12 +4,7 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor, Var};
-use cnc_nn::ops::conv_relu_pool::conv_relu_pool;
-use cnc_nn::ops::conv2d::conv2d;
-use cnc_nn::ops::linear::linear;
-use cnc_nn::ops::pool::max_pool2d;
-use cnc_nn::ops::relu::relu;
-use cnc_nn::ops::{OpError, pool};
+use cnc_nn::ops::{OpError, conv_relu_pool, conv2d, linear, max_pool2d, relu};
 
 use common::assert_same_bits_on_any_number_of_threads;
 
@@ -101,12 +96,7 @@ fn a_value_that_is_no_number_is_not_hidden() {
     values[40] = f32::NAN;
     let x = Tensor::from_vec(values, (1, 1, 8, 16), &Device::Cpu).unwrap();
     let weight = Tensor::ones((1, 1, 1, 1), DType::F32, &Device::Cpu).unwrap();
-    for y in [
-        relu(&x).unwrap(),
-        max_pool2d(&x, 2, 2, 0).unwrap(),
-        pool::composed(&x, 2, 2, 0).unwrap(),
-        conv_relu_pool(&x, &weight, None, 2).unwrap(),
-    ] {
+    for y in [relu(&x).unwrap(), max_pool2d(&x, 2, 2, 0).unwrap(), conv_relu_pool(&x, &weight, None, 2).unwrap()] {
         let values = y.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(values.iter().filter(|value| value.is_nan()).count(), 1);
     }

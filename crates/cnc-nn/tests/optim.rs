@@ -128,6 +128,7 @@ fn schedules_are_those_of_pytorch_and_transformers() {
         ("schedule.step", Schedule::Step { every: 7, gamma: 0.3 }),
         ("schedule.cosine", Schedule::Cosine { steps: 29 }),
         ("schedule.linear", Schedule::LinearWithWarmup { warmup: 4, steps: 24 }),
+        ("schedule.cosine_with_warmup", Schedule::CosineWithWarmup { warmup: 4, steps: 24 }),
     ] {
         for (step, expected) in fixture[key].to_vec1::<f64>().unwrap().into_iter().enumerate() {
             let factor = schedule.factor(step as u64);
@@ -275,7 +276,7 @@ fn a_parameter_that_no_gradient_reaches_is_an_error_with_its_name() {
 fn a_parameter_that_several_ops_read_has_the_sum_of_their_gradients_whoever_the_ops_are_from() {
     let new = |values: &[f32]| Var::new(values, &Device::Cpu).unwrap();
     let (w, other) = (new(&[1.0, -2.0]), new(&[3.0, 4.0]));
-    let relu = |x: &Tensor| cnc_nn::ops::relu::relu(x).unwrap();
+    let relu = |x: &Tensor| cnc_nn::ops::relu(x).unwrap();
     let loss = || {
         let twice = (relu(&w) + relu(&w)).unwrap();
         let of_candle = (w.as_tensor() * other.as_tensor()).unwrap();
@@ -308,7 +309,7 @@ fn a_backward_pass_that_fails_leaves_nothing_behind() {
     }
     let w = Var::new(&[1f32], &Device::Cpu).unwrap();
     let parameters = vec![("w".to_owned(), w.clone())];
-    let relu = cnc_nn::ops::relu::relu(&w).unwrap();
+    let relu = cnc_nn::ops::relu(&w).unwrap();
     let failing = w.apply_op1(Failing).unwrap();
     assert!(Gradients::of(&(relu.clone() + failing).unwrap().sum_all().unwrap(), &parameters).is_err());
     let store = relu.sum_all().unwrap().backward().unwrap();
@@ -377,4 +378,15 @@ fn gradients_of_several_batches_add_up_to_their_mean() {
     sum.add(&of(0.5)).unwrap();
     assert_eq!(values(&sum.get("p").unwrap().unwrap()), [4.0]);
     assert!(sum.get("q").unwrap().is_none());
+}
+
+#[test]
+fn a_loss_of_several_numbers_is_refused_with_its_shape() {
+    let w = Var::ones((2, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let parameters = vec![("w".to_owned(), w.clone())];
+    let error = Gradients::of(&w.sqr().unwrap(), &parameters).unwrap_err();
+    assert!(matches!(&error, Error::LossShape { shape } if shape == &[2, 3]), "{error}");
+    assert_eq!(error.to_string(), "a loss must be one number, but has the shape [2, 3]: take its mean or its sum");
+    let one = w.sum_all().unwrap().reshape((1, 1)).unwrap();
+    assert!(Gradients::of(&one, &parameters).is_ok());
 }

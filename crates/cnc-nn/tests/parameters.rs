@@ -162,12 +162,12 @@ fn what_cannot_be_written_leaves_the_old_file_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("no/such/folder/model.safetensors");
     let error = model(1).save(&missing).unwrap_err();
-    assert!(matches!(&error, Error::Write { path, .. } if *path == missing), "{error}");
+    assert!(matches!(&error, Error::Write(failed) if failed.path == missing), "{error}");
     // A folder is in the way: the rename fails after everything is written.
     let taken = folder.path().join("taken");
     fs::create_dir(&taken).unwrap();
     fs::write(taken.join("inside"), "kept").unwrap();
-    let error = cnc_nn::files::write_atomically(&taken, b"new").unwrap_err();
+    let error = cnc_base::files::write_atomically(&taken, b"new").unwrap_err();
     assert!(error.to_string().contains("taken (3 bytes)"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     assert_eq!(fs::read_to_string(taken.join("inside")).unwrap(), "kept");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_nn::layers::{BatchNorm2d, ConvNorm, Mode, Residual, Stem, global_average_pool};
-use cnc_nn::{Error, Parameters, Result, checkpoint, no_grad};
+use cnc_nn::{Error, Parameters, Result, no_grad, recompute};
 
 const TRAIN: Mode = Mode::Train { seed: 0 };
 
@@ -137,7 +137,7 @@ fn residual_blocks_have_the_values_gradients_and_running_statistics_of_pytorch()
         fixtures.check(case, [Layout::Last; 2], build, |block, x, mode| block.forward(x, mode));
         fixtures.check(case, [Layout::Last; 2], build, |block, x, mode| {
             let again = block.clone();
-            checkpoint(x, &block.parameters(), move |x| again.forward(x, mode))
+            recompute(x, &block.parameters(), move |x| again.forward(x, mode))
         });
     };
     check("bottleneck", &|p| block(p, &[(8, 2, 1, 1), (2, 2, 3, 1), (2, 8, 1, 1)], None));
@@ -147,7 +147,7 @@ fn residual_blocks_have_the_values_gradients_and_running_statistics_of_pytorch()
 }
 
 /// Value, gradients and buffers of two blocks after a step, as bits.
-fn step(recompute: bool, mode: Mode) -> Vec<(String, Vec<u32>)> {
+fn step(again: bool, mode: Mode) -> Vec<(String, Vec<u32>)> {
     let parameters = Parameters::new(3, &Device::Cpu);
     let blocks = [block(&parameters.clone(), &[(4, 3, 1, 1), (3, 3, 3, 2), (3, 12, 1, 1)], Some([4, 12, 2])), {
         let builder = parameters.builder().pp("second");
@@ -158,13 +158,13 @@ fn step(recompute: bool, mode: Mode) -> Vec<(String, Vec<u32>)> {
     let x = Var::from_vec(values, (2, 6, 5, 4), &Device::Cpu).unwrap();
     let mut y = x.as_tensor().clone();
     for block in blocks {
-        y = if recompute {
-            checkpoint(&y, &block.parameters(), move |x| block.forward(x, mode)).unwrap()
+        y = if again {
+            recompute(&y, &block.parameters(), move |x| block.forward(x, mode)).unwrap()
         } else {
             block.forward(&y, mode).unwrap()
         };
     }
-    let loss = global_average_pool(&y).unwrap().sqr().unwrap().sum_all().unwrap();
+    let loss = global_average_pool(&y, 12).unwrap().sqr().unwrap().sum_all().unwrap();
     let gradients = loss.backward().unwrap();
     let bits = |tensor: &Tensor| {
         let values = tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
@@ -218,8 +218,9 @@ fn what_a_block_cannot_take_is_refused() {
         stem.forward(&zeros(&[2, 1, 32, 32]), TRAIN),
         stem.forward(&zeros(&[2, 3, 0, 32]), TRAIN),
         stem.forward(&zeros(&[3, 32, 32]), TRAIN),
-        global_average_pool(&zeros(&[3, 32, 32])),
-        global_average_pool(&zeros(&[3, 0, 0, 32])),
+        global_average_pool(&zeros(&[3, 32, 32]), 32),
+        global_average_pool(&zeros(&[3, 0, 0, 32]), 32),
+        global_average_pool(&zeros(&[1, 3, 4, 4]), 3),
         BatchNorm2d::new(3, parameters.builder().pp("bn")).unwrap().forward(&zeros(&[2, 4, 5, 5]), TRAIN),
     ] {
         assert!(matches!(result, Err(Error::Layer { .. })), "{result:?}");
@@ -227,8 +228,22 @@ fn what_a_block_cannot_take_is_refused() {
 }
 
 #[test]
+fn images_are_not_taken_for_feature_maps() {
+    let images = Tensor::ones((1, 3, 4, 4), DType::F32, &Device::Cpu).unwrap();
+    let error = global_average_pool(&images, 3).unwrap_err().to_string();
+    let expected = "layer global average pool: global_average_pool: feature maps must have the shape (batch, height, width, \
+                    3), channels last, but have the shape [1, 3, 4, 4]";
+    assert_eq!(error, expected);
+    assert_eq!(global_average_pool(&images.permute((0, 2, 3, 1)).unwrap(), 3).unwrap().dims(), [1, 3]);
+}
+
+#[test]
 fn nothing_is_recorded_without_gradients() {
     let parameters = Parameters::new(0, &Device::Cpu);
+    let norm = BatchNorm2d::new(4, parameters.builder().pp("norm")).unwrap();
+    let images = Tensor::ones((1, 4, 4, 4), DType::F32, &Device::Cpu).unwrap();
+    assert!(norm.forward(&images, Mode::Eval).unwrap().track_op());
+    assert!(!no_grad(|| norm.forward(&images, Mode::Eval)).unwrap().track_op(), "also of an op without a kernel");
     let block = bottleneck_with_shortcut(&parameters);
     let x = Tensor::ones((1, 4, 4, 4), DType::F32, &Device::Cpu).unwrap();
     let tracked = block.forward(&x, Mode::Eval).unwrap();

@@ -4,16 +4,11 @@
 mod common;
 
 use candle_core::{DType, Device, Tensor, Var};
-use cnc_nn::ops::OpError;
-use cnc_nn::ops::activation::{Activation, activate};
-use cnc_nn::ops::attention::self_attention;
-use cnc_nn::ops::dropout::{Mask, dropout};
-use cnc_nn::ops::embedding::embedding;
-use cnc_nn::ops::feed_forward::feed_forward;
-use cnc_nn::ops::layer_norm::{add_norm, layer_norm};
-use cnc_nn::ops::sequences::Sequences;
-use cnc_nn::ops::softmax::softmax;
-use cnc_nn::ops::sublayer::{Attention, Join, attention_sublayer, feed_forward_sublayer};
+use cnc_nn::ops::{
+    Activation, Mask, OpError, Sequences, activate, add_norm, dropout, embedding, feed_forward, layer_norm,
+    self_attention, softmax,
+};
+use cnc_nn::oracle::blocks::{Attention, Join, attention_sublayer, feed_forward_sublayer};
 
 use common::assert_same_bits_on_any_number_of_threads;
 

@@ -4,13 +4,11 @@
 use std::collections::HashMap;
 
 use candle_core::{Device, Tensor, Var};
-use cnc_nn::ops::activation::{self, Activation, activate};
-use cnc_nn::ops::attention::{self, self_attention};
-use cnc_nn::ops::feed_forward::{self, feed_forward};
-use cnc_nn::ops::layer_norm::{self, add_norm, layer_norm};
-use cnc_nn::ops::sequences::Sequences;
-use cnc_nn::ops::sublayer::{self, Attention, Join, attention_sublayer, feed_forward_sublayer};
-use cnc_nn::ops::{OpError, embedding, softmax};
+use cnc_nn::ops::{
+    Activation, OpError, Sequences, activate, add_norm, embedding, feed_forward, layer_norm, self_attention, softmax,
+};
+use cnc_nn::oracle;
+use cnc_nn::oracle::blocks::{Attention, Join, attention_sublayer, feed_forward_sublayer};
 
 type Result = std::result::Result<Tensor, OpError>;
 
@@ -61,29 +59,28 @@ fn maps(a: &[Tensor]) -> [(&Tensor, &Tensor); 3] {
 fn gelu_has_the_values_and_gradients_of_pytorch_in_both_forms() {
     for (name, kind) in [("erf_gelu", Activation::Gelu), ("tanh_gelu", Activation::GeluTanh)] {
         check(name, |a, _| activate(&a[0], kind));
-        check(name, |a, _| activation::composed(&a[0], kind));
+        check(name, |a, _| oracle::activate(&a[0], kind));
     }
 }
 
 #[test]
 fn softmax_has_the_values_and_gradients_of_pytorch() {
-    check("softmax", |a, _| softmax::softmax(&a[0]));
-    check("softmax", |a, _| softmax::composed(&a[0]));
+    check("softmax", |a, _| softmax(&a[0]));
 }
 
 #[test]
 fn embedding_has_the_values_and_gradients_of_pytorch_also_for_repeated_ids() {
     let ids = |s: &[usize]| s.iter().map(|id| *id as u32).collect::<Vec<u32>>();
-    check("embedding", |a, s| embedding::embedding(&a[0], &ids(s)));
-    check("embedding", |a, s| embedding::composed(&a[0], &ids(s)));
+    check("embedding", |a, s| embedding(&a[0], &ids(s)));
+    check("embedding", |a, s| oracle::embedding(&a[0], &ids(s)));
 }
 
 #[test]
 fn layer_norm_has_the_values_and_gradients_of_pytorch() {
     check("norm", |a, _| layer_norm(&a[0], &a[1], &a[2], EPSILON));
-    check("norm", |a, _| layer_norm::composed(&a[0], &a[1], &a[2], EPSILON));
+    check("norm", |a, _| oracle::layer_norm(&a[0], &a[1], &a[2], EPSILON));
     check("add_norm", |a, _| add_norm(&a[0], &a[1], None, &a[2], &a[3], EPSILON));
-    check("add_norm", |a, _| layer_norm::composed_add_norm(&a[0], &a[1], None, &a[2], &a[3], EPSILON));
+    check("add_norm", |a, _| oracle::add_norm(&a[0], &a[1], None, &a[2], &a[3], EPSILON));
 }
 
 #[test]
@@ -91,25 +88,25 @@ fn feed_forward_has_the_values_and_gradients_of_pytorch_with_every_activation() 
     for (name, kind) in [("gelu", Activation::Gelu), ("tanh", Activation::GeluTanh), ("relu", Activation::Relu)] {
         let name = format!("feed_forward_{name}");
         check(&name, |a, _| feed_forward(&a[0], (&a[1], &a[2]), kind, (&a[3], &a[4])));
-        check(&name, |a, _| feed_forward::composed(&a[0], (&a[1], &a[2]), kind, (&a[3], &a[4])));
+        check(&name, |a, _| oracle::feed_forward(&a[0], (&a[1], &a[2]), kind, (&a[3], &a[4])));
     }
 }
 
 #[test]
 fn self_attention_has_the_values_and_gradients_of_pytorch_with_its_padding_masked() {
     check("attention", |a, s| self_attention(&a[0], maps(a), s[0], &Sequences::new(&s[1..]), None));
-    check("attention", |a, s| attention::composed(&a[0], maps(a), s[0], &Sequences::new(&s[1..]), None));
+    check("attention", |a, s| oracle::self_attention(&a[0], maps(a), s[0], &Sequences::new(&s[1..]), None));
 }
 
 #[test]
 fn sublayers_have_the_values_and_gradients_of_pytorch() {
-    for op in [attention_sublayer, sublayer::composed_attention] {
+    for op in [attention_sublayer, oracle::attention_sublayer] {
         check("sublayer_attention", |a, s| {
             let branch = Attention { projections: maps(a), heads: s[0], mask: None, output: (&a[7], &a[8]) };
             op(&a[0], branch, &Sequences::new(&s[1..]), join(&a[9..]))
         });
     }
-    for op in [feed_forward_sublayer, sublayer::composed_feed_forward] {
+    for op in [feed_forward_sublayer, oracle::feed_forward_sublayer] {
         check("sublayer_feed_forward", |a, _| {
             op(&a[0], (&a[1], &a[2]), Activation::Gelu, (&a[3], &a[4]), join(&a[5..]))
         });

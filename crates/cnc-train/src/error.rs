@@ -1,6 +1,6 @@
 //! The two kinds of failure that the command line tells apart by exit code.
 
-use cnc_data::strict_toml::nearest;
+use cnc_data::{DataError, Remedy};
 
 /// Something in the command or its settings that the user has to change: exit code 2. Every other error is exit code 1.
 #[derive(Debug, thiserror::Error)]
@@ -21,24 +21,31 @@ pub struct Interrupted {
     pub repeat: bool,
 }
 
-/// The valid name nearest to `name`, as `; did you mean ...?`, or nothing when there is none. Of a dotted name its last
-/// part counts as well: `learning_rate` is near `optimizer.learning_rate`.
+/// An error with its causes, but for those that the text before them tells already, and with the command or option that
+/// helps.
 #[must_use]
-pub fn did_you_mean<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
-    let last = |candidate: &'a str| candidate.rsplit('.').next().unwrap_or(candidate);
-    let valid: Vec<&str> = valid.into_iter().collect();
-    nearest(name, valid.iter().flat_map(|candidate| [candidate, last(candidate)]))
-        .and_then(|found| valid.iter().find(|candidate| [**candidate, last(candidate)].contains(&found)))
-        .map(|candidate| format!("; did you mean `{candidate}`?"))
-        .unwrap_or_default()
+pub(crate) fn shown(error: &anyhow::Error) -> String {
+    let text =
+        error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |text, cause| {
+            if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+        });
+    let remedy = error.chain().find_map(|cause| cause.downcast_ref::<DataError>().and_then(DataError::remedy));
+    told(&text, remedy.as_ref())
 }
 
-/// An error with its causes, but for those that the text before them tells already.
+/// What is wrong with data, and how this program calls what helps.
 #[must_use]
-pub fn shown(error: &anyhow::Error) -> String {
-    error
-        .chain()
-        .skip(1)
-        .map(ToString::to_string)
-        .fold(error.to_string(), |text, cause| if text.contains(&cause) { text } else { format!("{text}: {cause}") })
+pub(crate) fn told(problem: &str, remedy: Option<&Remedy>) -> String {
+    match remedy {
+        Some(Remedy::Fetch { dataset, again }) => {
+            let force = if *again { " --force" } else { "" };
+            format!("{problem}; fetch it with\n    cargo xtask fetch {dataset}{force}")
+        }
+        Some(Remedy::AllowCountMismatch) => {
+            format!("{problem}\n  hint: --allow-count-mismatch goes on with what is there")
+        }
+        Some(Remedy::RaiseMaxPixels) => format!("{problem}\n  hint: --max-pixels N reads larger images"),
+        Some(Remedy::NameColumn) => format!("{problem}\n  hint: --column NAME names another"),
+        _ => problem.to_owned(),
+    }
 }

@@ -1,33 +1,36 @@
 #![doc = include_str!("../README.md")]
+#![warn(unreachable_pub)]
 
-pub mod averaging;
-pub mod checkpoint;
 pub mod cli;
-pub mod compare;
-pub mod data;
-pub mod device;
-pub mod error;
-pub mod evaluate;
-pub mod features;
-pub mod grid;
-pub mod inputs;
-pub mod job;
-pub mod log;
-pub mod memory;
-pub mod methods;
-pub mod network;
-pub mod predict;
-pub mod progress;
-pub mod recipe;
-pub mod report;
-pub mod results;
-pub mod run;
-pub mod run_folder;
-mod say;
-pub mod seeds;
-pub mod selection;
-pub mod settings;
-pub mod story;
-pub mod table;
-pub mod trained;
-pub mod trainer;
+mod compare;
+mod config;
+mod error;
+mod event;
+#[doc(hidden)]
+pub mod fuzzing;
+mod methods;
+mod predict;
+mod record;
+mod report;
+mod run;
+mod training;
+
+pub use cnc_base::seeds::Seeds;
+
+pub use config::recipe::checked;
+pub use config::selection::Selection;
+pub use config::settings::TrainingSettings;
+pub use error::{Interrupted, UsageError};
+pub use event::{Evaluated, Event};
+pub use methods::erm::first_stage;
+pub use methods::{GroupLabels, Method, MethodInfo, logits};
+pub use predict::{Input, Prediction, Predictor, Unreadable};
+pub use record::Results;
+pub use run::start::Run;
+pub use training::batches::{Batches, Order};
+pub use training::groups::training_groups;
+pub use training::objective::{Objective, Tensors};
+pub use training::plan::StagePlan;
+pub use training::results::{GroupResult, Selected, SplitResult, StageResult, TrainingErrors};
+pub use training::stage::TrainedStage;
+pub use training::trainer::Trainer;

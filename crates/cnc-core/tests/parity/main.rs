@@ -1,10 +1,9 @@
-//! Figures of PyTorch, NumPy and scikit-learn.
+//! Figures of PyTorch, NumPy and scikit-learn, room by room.
 
-mod clusters;
-mod common;
-mod contrastive;
-mod environments;
-mod group_dro;
-mod last_layer;
-mod per_sample;
+mod contrast;
+mod fits;
+mod losses;
+mod methods;
+mod reference;
+mod samples;
 mod tensors;

@@ -9,7 +9,7 @@ use std::io::Cursor;
 
 use image::{ImageFormat, ImageReader, Limits};
 
-use super::{Picture, jpeg};
+use super::{ImageError, Picture, jpeg};
 
 /// Width times height of the largest image read unless another limit is given: 256 MiB as 8-bit RGBA.
 pub const MAX_PIXELS: u64 = 1 << 26;
@@ -17,13 +17,13 @@ pub const MAX_PIXELS: u64 = 1 << 26;
 /// Bytes that every image may take: for its profiles and tables.
 const LEAST: u64 = 16 << 20;
 
-/// Decodes JPEG, PNG or WebP into RGB. The error is for the end of a sentence that names the file.
+/// Decodes JPEG, PNG or WebP into RGB.
 ///
 /// # Errors
 /// Not an image, cut short, damaged, or more than `max_pixels` pixels.
-pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, String> {
+pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, ImageError> {
     if bytes.is_empty() {
-        return Err("is empty: 0 bytes where an image is needed".to_string());
+        return Err("is empty: 0 bytes where an image is needed".to_string().into());
     }
     if jpeg::is_jpeg(bytes) {
         return jpeg::decode(bytes, max_pixels);
@@ -32,7 +32,8 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, String> {
         Ok(format @ (ImageFormat::Png | ImageFormat::WebP)) => format,
         _ => {
             let start = start(bytes);
-            return Err(format!("not a JPEG, PNG or WebP image ({} bytes, starting with {start})", bytes.len()));
+            let problem = format!("not a JPEG, PNG or WebP image ({} bytes, starting with {start})", bytes.len());
+            return Err(problem.into());
         }
     };
     let reader = || {
@@ -43,25 +44,10 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, String> {
         reader.limits(limits);
         reader
     };
-    let (width, height) = reader().into_dimensions().map_err(|e| damaged(bytes, &e))?;
-    within(width, height, max_pixels)?;
-    let image = reader().decode().map_err(|e| damaged(bytes, &e))?.into_rgb8();
+    let (width, height) = reader().into_dimensions().map_err(|e| ImageError::damaged(bytes, &e))?;
+    ImageError::refuse_too_large(width, height, max_pixels)?;
+    let image = reader().decode().map_err(|e| ImageError::damaged(bytes, &e))?.into_rgb8();
     Ok(Picture { width, height, pixels: image.into_raw() })
-}
-
-/// Refuses too many pixels.
-pub(super) fn within(width: u32, height: u32, max_pixels: u64) -> Result<(), String> {
-    if u64::from(width) * u64::from(height) > max_pixels {
-        return Err(format!(
-            "the image claims {width} x {height} pixels; at most {max_pixels} in all are read: make it smaller, or raise \
-             --max-pixels"
-        ));
-    }
-    Ok(())
-}
-
-pub(super) fn damaged(bytes: &[u8], error: &dyn std::fmt::Display) -> String {
-    format!("the image does not decode ({} bytes): {error}", bytes.len())
 }
 
 /// The first bytes, as text where they are text, so that an HTML page is seen for what it is.
@@ -130,7 +116,7 @@ mod tests {
 
     #[test]
     fn text_is_named_as_what_it_is() {
-        let message = decode(b"<!DOCTYPE html><html>", MAX_PIXELS).unwrap_err();
+        let message = decode(b"<!DOCTYPE html><html>", MAX_PIXELS).unwrap_err().to_string();
         assert!(message.contains("not a JPEG, PNG or WebP") && message.contains("<!DOCTYPE html>"), "{message}");
     }
 
@@ -142,7 +128,7 @@ mod tests {
         bytes[20..24].copy_from_slice(&100_000_u32.to_be_bytes());
         let checksum = crc32(&bytes[12..29]);
         bytes[29..33].copy_from_slice(&checksum.to_be_bytes());
-        let message = decode(&bytes, MAX_PIXELS).unwrap_err();
+        let message = decode(&bytes, MAX_PIXELS).unwrap_err().to_string();
         assert!(message.contains("100000 x 100000"), "{message}");
     }
 
@@ -150,8 +136,9 @@ mod tests {
     fn a_limit_is_told_as_the_number_of_pixels_that_it_is() {
         for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
             let bytes = encoded(image::RgbImage::new(9, 7), format);
-            let message = decode(&bytes, 62).unwrap_err();
-            assert!(message.contains("9 x 7 pixels; at most 62") && message.contains("--max-pixels"), "{message}");
+            let error = decode(&bytes, 62).unwrap_err();
+            assert_eq!(error.remedy(), Some(crate::Remedy::RaiseMaxPixels));
+            assert!(error.to_string().contains("9 x 7 pixels; at most 62"), "{error}");
             assert!(decode(&bytes, 63).is_ok());
         }
     }

@@ -8,7 +8,7 @@ use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use rand::{Rng, RngCore};
 
-use super::Picture;
+use super::{ImageError, Picture};
 
 /// What happens to an image between its file and the network.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +48,14 @@ pub enum RandomView {
 /// Larger sides are a typing mistake: 4096 x 4096 x 3 bytes are 48 MiB an image.
 const MAX_SIDE: u32 = 4096;
 
+impl Default for Transform {
+    /// Images as they are, scaled to [-1, 1]: what a manifest without `[transform]` says.
+    fn default() -> Self {
+        let random = RandomView::None;
+        Self { square: false, resize: None, crop: None, random, flip: false, mean: [0.5; 3], std: [0.5; 3] }
+    }
+}
+
 impl Transform {
     /// A key whose value cannot be, and what is wrong with it.
     pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
@@ -83,8 +91,8 @@ impl Preparer {
     }
 
     /// The deterministic part of a transform.
-    pub(crate) fn prepare(&mut self, transform: &Transform, picture: Picture) -> Result<Picture, String> {
-        let whole = picture.window();
+    pub(crate) fn prepare(&mut self, transform: &Transform, picture: Picture) -> Result<Picture, ImageError> {
+        let whole = Window::whole(&picture);
         let window = if transform.square {
             let side = whole.height.min(whole.width);
             Window::centre((whole.height, whole.width), (side, side))
@@ -102,8 +110,8 @@ impl Preparer {
     }
 
     /// A window of a picture as a square.
-    pub(crate) fn resize(&mut self, picture: Picture, window: Window, side: u32) -> Result<Picture, String> {
-        let whole = picture.window();
+    pub(crate) fn resize(&mut self, picture: Picture, window: Window, side: u32) -> Result<Picture, ImageError> {
+        let whole = Window::whole(&picture);
         if window == whole && (picture.width, picture.height) == (side, side) {
             return Ok(picture);
         }
@@ -152,6 +160,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// All of a picture.
+    pub(crate) fn whole(picture: &Picture) -> Self {
+        Self { top: 0, left: 0, height: picture.height as usize, width: picture.width as usize }
+    }
+
     /// The central window. Where the free lines are odd in number it starts where torchvision's does.
     pub(crate) fn centre(outer: (usize, usize), inner: (usize, usize)) -> Self {
         let start = |outer: usize, inner: usize| {

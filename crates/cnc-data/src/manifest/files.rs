@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Folder, HubFile, Input, Manifest, Origin, Source, SplitRule};
+use super::model::{Folder, Input, Layout, Manifest, Origin, Source, SplitRule};
 use crate::DataError;
-use crate::hub::{HubCache, HubRepository};
+use crate::hub::{HubCache, HubFile, HubRepository};
 use crate::patterns::{find, is_pattern, told_missing_shards};
+use crate::remedy::Remedy;
 use crate::table::{DataFile, Location};
 
 impl Manifest {
@@ -48,17 +49,18 @@ impl Manifest {
     /// Whether all files of the dataset are on this machine; nothing is read of them.
     ///
     /// # Errors
-    /// A file that is missing, with the command that brings it.
+    /// A file that is missing, with what brings it.
     pub fn is_present(&self, cache: &HubCache) -> Result<(), DataError> {
         self.layout.files().try_for_each(|file| self.locate(file, cache).map(drop))
     }
 
-    /// The command that brings this dataset's hub files.
-    pub(crate) fn fetch_command(&self) -> String {
-        match &self.folder {
-            Folder::BuiltIn(found) => format!("cargo xtask fetch {}", found.name),
-            Folder::Disk { manifest, .. } => format!("cargo xtask fetch {}", manifest.display()),
-        }
+    /// What brings this dataset's hub files.
+    fn fetch(&self, again: bool) -> Remedy {
+        let dataset = match &self.folder {
+            Folder::BuiltIn(found) => found.name.to_string(),
+            Folder::Disk { manifest, .. } => manifest.display().to_string(),
+        };
+        Remedy::Fetch { dataset, again }
     }
 
     /// Where the bytes of the files are that one of the manifest's names stands for: at least one.
@@ -70,20 +72,19 @@ impl Manifest {
                     revision: revision.clone(),
                     path: path.to_string(),
                 };
-                let command = self.fetch_command();
-                let missing = |file: &str, problem: String| DataError::NotFetched {
+                let missing = |file: &str, problem: String, again: bool| DataError::NotFetched {
                     file: file.to_string(),
                     repository: repository.clone(),
                     problem,
-                    command: command.clone(),
+                    remedy: self.fetch(again),
                 };
                 let snapshot = cache.snapshot(&HubRepository::from(&wanted(name)));
-                let files = self.names(&snapshot, name).map_err(|problem| missing(name, problem))?;
-                let remedy = format!("remove it and fetch it again with\n    {command}");
+                let files = self.names(&snapshot, name).map_err(|problem| missing(name, problem, false))?;
                 let file = |path: &String| {
-                    let found = cache.find(&wanted(path)).map_err(|problem| missing(path, problem.to_string()))?;
+                    let found =
+                        cache.find(&wanted(path)).map_err(|found| missing(path, found.problem, found.is_damaged))?;
                     let name = found.display().to_string();
-                    Ok(DataFile { name, location: Location::Disk(found), remedy: remedy.clone() })
+                    Ok(DataFile { name, location: Location::Disk(found), remedy: self.fetch(true) })
                 };
                 files.iter().map(file).collect()
             }
@@ -94,8 +95,7 @@ impl Manifest {
                     .find(|(file, _)| *file == name)
                     .ok_or_else(|| self.error("splits", format!("the file {name} is not part of the program")))?;
                 let name = format!("{name} of {}", self.file);
-                let remedy = "this program is damaged: install it again".to_string();
-                Ok(vec![DataFile { name, location: Location::Embedded(bytes), remedy }])
+                Ok(vec![DataFile { name, location: Location::Embedded(bytes), remedy: Remedy::InstallAgain }])
             }
             (Source::Beside, Folder::Disk { folder, .. }) | (Source::Named(folder), _) => {
                 let at = |file: &String| DataFile::local(folder.join(file));
@@ -143,7 +143,7 @@ impl Manifest {
     }
 }
 
-impl super::Layout {
+impl Layout {
     /// All data files, as the manifest writes them.
     pub(super) fn files(&self) -> impl Iterator<Item = &String> {
         let of_rule = |rule| match rule {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::SplitName;
+use super::model::SplitName;
 use crate::colour::HeldOut;
 
 #[derive(Debug, Deserialize)]

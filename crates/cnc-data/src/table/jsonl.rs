@@ -8,7 +8,8 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::column::{Column, Reading};
-use super::text::{TextTable, not_utf8};
+use super::encoding::not_utf8;
+use super::text::TextTable;
 use super::{Cell, DataFile};
 use crate::DataError;
 
@@ -167,7 +168,11 @@ mod tests {
     fn read(text: impl AsRef<[u8]>) -> Result<TextTable, DataError> {
         let bytes: &'static [u8] = Box::leak(text.as_ref().to_vec().into_boxed_slice());
         open(
-            DataFile { name: "rows.jsonl".into(), location: Location::Embedded(bytes), remedy: "copy it again".into() },
+            DataFile {
+                name: "rows.jsonl".into(),
+                location: Location::Embedded(bytes),
+                remedy: crate::Remedy::CopyAgain,
+            },
             &WANTED,
         )
     }

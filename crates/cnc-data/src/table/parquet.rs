@@ -21,6 +21,7 @@ use super::guarded::guarded;
 use super::pages::{self, Bytewise};
 use super::{Cell, DataFile, Location};
 use crate::DataError;
+use crate::image::ImageError;
 
 /// Values read at a time.
 const BATCH_ROWS: usize = 1024;
@@ -41,10 +42,9 @@ impl ParquetFile {
     /// The file is missing, is not parquet, or is cut short.
     pub fn open(file: DataFile) -> Result<Self, DataError> {
         let bytes = match &file.location {
-            Location::Disk(path) => Bytewise::Disk(Arc::new(File::open(path).map_err(|e| DataError::File {
-                file: file.name.clone(),
-                problem: format!("cannot be opened ({e}); {}", file.remedy),
-            })?)),
+            Location::Disk(path) => {
+                Bytewise::Disk(Arc::new(File::open(path).map_err(|e| file.damaged(format!("cannot be opened ({e})")))?))
+            }
             Location::Embedded(bytes) => Bytewise::Memory(Bytes::from_static(bytes)),
         };
         let read = guarded(|| ParquetMetaDataReader::new().parse_and_finish(&bytes));
@@ -280,7 +280,7 @@ impl ParquetFile {
     }
 
     fn damaged(&self, error: &dyn std::fmt::Display) -> DataError {
-        self.error(format!("the parquet data are damaged ({error}); {}", self.file.remedy))
+        self.file.damaged(format!("the parquet data are damaged ({error})"))
     }
 }
 
@@ -300,8 +300,7 @@ fn foreign(file: &DataFile, error: &dyn std::fmt::Display) -> DataError {
         }
     };
     let what = if start == b"PAR1" { "a parquet file cut short or damaged" } else { "not a parquet file" };
-    let problem = format!("{what} ({length} bytes; {error}); {}", file.remedy);
-    DataError::File { file: file.name.clone(), problem }
+    file.damaged(format!("{what} ({length} bytes; {error})"))
 }
 
 /// Iterator over the encoded images of a [`ParquetFile`].
@@ -380,7 +379,7 @@ impl ImageRows<'_> {
     pub fn bytes(&self, i: usize) -> Result<&[u8], DataError> {
         match self.encoded.get(i) {
             Some(Some(encoded)) => Ok(encoded.data()),
-            _ => Err(self.error(i, "is null; every row needs the bytes of an image".to_string())),
+            _ => Err(self.error(i, &"is null; every row needs the bytes of an image".to_string().into())),
         }
     }
 
@@ -390,7 +389,8 @@ impl ImageRows<'_> {
     }
 
     /// An error about image `i` of these rows.
-    pub(crate) fn error(&self, i: usize, problem: String) -> DataError {
-        self.file.row_error(self.first + i, &self.column, problem)
+    pub(crate) fn error(&self, i: usize, problem: &ImageError) -> DataError {
+        let (row, column) = (self.first + i, self.column.clone());
+        DataError::Image { file: self.file.name().to_string(), row, column, image: None, problem: problem.clone() }
     }
 }

@@ -4,8 +4,9 @@ use std::io::{self, BufRead, Read};
 
 use csv::ByteRecord;
 
+use super::encoding::{CONVERT, convert};
 use super::jsonl;
-use super::text::{BEHIND, CONVERT, at_end, convert};
+use super::records::{Records, line_of, separator};
 use crate::DataError;
 
 /// Bytes of the longest line: more is not a text but a file of another kind.
@@ -65,7 +66,6 @@ impl TextStream {
         // What was read of it goes before the rest.
         let again = io::Cursor::new([first.as_slice(), b"\n"].concat());
         let is_json = first.trim_ascii_start().starts_with(b"{");
-        let is_tabbed = first.contains(&b'\t') && !first.contains(&b',');
         let whole = again.chain(lines.reader);
         let form = match texts {
             Texts::Lines => Form::Lines(Lines { reader: Box::new(whole), number: 0 }),
@@ -73,8 +73,8 @@ impl TextStream {
                 Form::Json { lines: Lines { reader: Box::new(whole), number: 0 }, column: column.clone() }
             }
             Texts::Table { column } => {
-                let delimiter = if is_tabbed { b'\t' } else { b',' };
-                Form::Csv(Box::new(Csv::open(whole, delimiter, column).map_err(fails)?))
+                let separator = separator(&first).unwrap_or(b',');
+                Form::Csv(Box::new(Csv::open(name, Box::new(whole), separator, column)?))
             }
         };
         Ok(Self { name: name.to_string(), form })
@@ -153,7 +153,7 @@ impl Lines {
 
 /// CSV, after its header.
 struct Csv {
-    records: csv::Reader<Box<dyn Read + Send>>,
+    records: Records<Box<dyn Read + Send>>,
     /// The column of the texts, and its name.
     place: usize,
     column: String,
@@ -164,40 +164,32 @@ struct Csv {
 }
 
 impl Csv {
-    fn open(reader: impl Read + Send + 'static, delimiter: u8, column: &str) -> Result<Self, String> {
-        let reader: Box<dyn Read + Send> = Box::new(reader.chain(BEHIND));
-        let mut builder = csv::ReaderBuilder::new();
-        builder.has_headers(false).flexible(true).delimiter(delimiter);
-        let mut records = builder.from_reader(reader);
+    fn open(file: &str, reader: Box<dyn Read + Send>, separator: u8, column: &str) -> Result<Self, DataError> {
+        let fails = |problem: String| DataError::File { file: file.to_string(), problem };
+        let mut records = Records::new(reader, separator);
         let mut record = ByteRecord::new();
-        records.read_byte_record(&mut record).map_err(|e| not_csv(&e))?;
+        records.read(&mut record).map_err(fails)?;
         let header: Option<Vec<&str>> = record.iter().map(|name| std::str::from_utf8(name).ok()).collect();
-        let header = header.ok_or_else(|| format!("the header is not UTF-8 text; {CONVERT}"))?;
+        let header = header.ok_or_else(|| fails(format!("the header is not UTF-8 text; {CONVERT}")))?;
         let mut places = (0..).zip(&header).filter(|(_, name)| name.trim() == column).map(|(place, _)| place);
         let place = places.next().ok_or_else(|| {
             let names: Vec<&str> = header.iter().take(50).map(|name| name.trim()).collect();
-            format!("has no column `{column}`; it has {}: --column names another", names.join(", "))
+            DataError::NoColumn { file: file.to_string(), column: column.to_string(), known: names.join(", ") }
         })?;
         if places.next().is_some() {
-            return Err(format!("has two columns `{column}`; rename or remove one of them"));
+            return Err(fails(format!("has two columns `{column}`; rename or remove one of them")));
         }
         let columns = header.len();
         Ok(Self { records, place, column: column.to_string(), columns, rows: 0, record })
     }
 
     fn next(&mut self) -> Option<Result<Line, String>> {
-        match self.records.read_byte_record(&mut self.record) {
+        match self.records.read(&mut self.record) {
             Ok(true) => {}
             Ok(false) => return None,
-            Err(e) => return Some(Err(not_csv(&e))),
-        }
-        let line = self.record.position().map_or(0, csv::Position::line);
-        let row = self.rows;
-        match at_end(&self.record) {
-            Ok(false) => {}
-            Ok(true) => return None,
             Err(problem) => return Some(Err(problem)),
         }
+        let (line, row) = (line_of(&self.record), self.rows);
         self.rows += 1;
         if self.record.len() != self.columns {
             return Some(Ok(Err(format!(
@@ -221,13 +213,6 @@ fn text(bytes: Vec<u8>, place: &str) -> Line {
 
 fn unreadable(error: io::Error) -> String {
     format!("cannot be read ({error})")
-}
-
-fn not_csv(error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::Io(error) => format!("cannot be read ({error})"),
-        _ => format!("is not CSV as RFC 4180 has it: {error}"),
-    }
 }
 
 #[cfg(test)]

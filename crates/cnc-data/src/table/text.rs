@@ -8,11 +8,12 @@
 //! Rows count from 0, as pandas counts them.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
 
 use csv::ByteRecord;
 
 use super::column::{Column, Reading};
+use super::encoding::{convert, not_utf8};
+use super::records::{Records, line_of, separator};
 use super::{Cell, DataFile, Texts};
 use crate::DataError;
 
@@ -54,13 +55,9 @@ impl TextTable {
         let Some(first) = lines.next().transpose().map_err(|e| table.error(e))? else {
             return Err(table.error("is empty: a header and rows are needed".to_string()));
         };
-        let not_utf8 = |record: &ByteRecord, row: Option<usize>| {
-            // The line of a field inside quotes is not known better than its record's.
-            let line = record.position().map_or(0, csv::Position::line);
-            match row {
-                Some(row) => not_utf8(&bytes, body, row, line),
-                None => format!("the header is not UTF-8 text; {}", convert(&bytes)),
-            }
+        let not_utf8 = |record: &ByteRecord, row: Option<usize>| match row {
+            Some(row) => not_utf8(&bytes, body, row, line_of(record)),
+            None => format!("the header is not UTF-8 text; {}", convert(&bytes)),
         };
         let header = fields(&first).ok_or_else(|| table.error(not_utf8(&first, None)))?;
         let header: Vec<String> = header.into_iter().map(str::to_string).collect();
@@ -92,7 +89,7 @@ impl TextTable {
             && count != table.rows
         {
             let problem = format!("says in its first line that it has {count} rows, but has {}", table.rows);
-            return Err(table.error(format!("{problem}; {}", table.file.remedy)));
+            return Err(table.file.damaged(problem));
         }
         let names = std::mem::take(&mut table.names);
         table.finish(names, places.iter().map(|(name, reading, _)| (*name, *reading)).zip(columns));
@@ -219,53 +216,6 @@ impl TextTable {
     }
 }
 
-/// A record that is read behind the last one of a table, on a line of its own. Inside a quote that nobody closed it is part
-/// of a value, and so would all rows from there on be.
-pub(super) const BEHIND: &[u8] = b"\n\0end of the table\0\n";
-
-/// Whether a record is the one behind the table.
-///
-/// # Errors
-/// It is inside a quote.
-pub(super) fn at_end(record: &ByteRecord) -> Result<bool, String> {
-    let (last, behind) = (record.iter().next_back().unwrap_or_default(), BEHIND.trim_ascii());
-    if record.len() == 1 && last == behind {
-        return Ok(true);
-    }
-    if last.trim_ascii_end().ends_with(behind) {
-        let line = record.position().map_or(0, csv::Position::line);
-        return Err(format!(
-            "a quote in the row that begins in line {line} is never closed: all after it would be one value; close it, or \
-             write it twice inside quotes"
-        ));
-    }
-    Ok(false)
-}
-
-/// Ends a message about bytes that are not text.
-pub(super) const CONVERT: &str = "convert the file to UTF-8, for example with iconv -f latin1 -t utf-8";
-
-/// What to do with a file that begins with these bytes, which are not UTF-8.
-pub(super) fn convert(start: &[u8]) -> &'static str {
-    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
-        "it looks like UTF-16: convert the file to UTF-8, for example with iconv -f utf-16 -t utf-8"
-    } else {
-        CONVERT
-    }
-}
-
-/// What is wrong with a row that is not UTF-8, the first of `body`, which ends the file.
-pub(super) fn not_utf8(bytes: &[u8], body: &[u8], row: usize, line: u64) -> String {
-    let good = std::str::from_utf8(body).map_or_else(|e| e.valid_up_to(), str::len);
-    let near = body.get(good.saturating_sub(12)..(good + 8).min(body.len())).unwrap_or_default();
-    format!(
-        "row {row} is not UTF-8 text (byte {} of the file, line {line}: {:?}); {}",
-        bytes.len() - body.len() + good,
-        near.escape_ascii().to_string(),
-        convert(bytes)
-    )
-}
-
 /// The fields of a record; nothing where one of them is not UTF-8.
 fn fields(record: &ByteRecord) -> Option<Vec<&str>> {
     record.iter().map(|field| std::str::from_utf8(field).ok()).collect()
@@ -308,7 +258,7 @@ fn leading_count(body: &[u8]) -> (Option<usize>, &[u8]) {
 
 /// The records of a text, without empty lines.
 enum Lines<'a> {
-    Separated(csv::ByteRecordsIntoIter<io::Chain<&'a [u8], &'static [u8]>>),
+    Separated(Records<&'a [u8]>),
     Spaced { rest: &'a [u8], line: u64, byte: u64 },
 }
 
@@ -316,14 +266,9 @@ impl<'a> Lines<'a> {
     fn new(body: &'a [u8]) -> Self {
         let start = body.trim_ascii_start();
         let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let separator = [b',', b'\t'].into_iter().find(|separator| line.contains(separator));
-        match separator {
+        match separator(line) {
             None => Self::Spaced { rest: body, line: 0, byte: 0 },
-            Some(separator) => {
-                let mut reader = csv::ReaderBuilder::new();
-                reader.has_headers(false).flexible(true).delimiter(separator);
-                Self::Separated(reader.from_reader(body.chain(BEHIND)).into_byte_records())
-            }
+            Some(separator) => Self::Separated(Records::new(body, separator)),
         }
     }
 }
@@ -334,8 +279,8 @@ impl Iterator for Lines<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             Self::Separated(records) => {
-                let record = records.next()?.map_err(|e| format!("is not CSV as RFC 4180 has it: {e}"));
-                record.and_then(|record| if at_end(&record)? { Ok(None) } else { Ok(Some(record)) }).transpose()
+                let mut record = ByteRecord::new();
+                records.read(&mut record).map(|is_there| is_there.then_some(record)).transpose()
             }
             Self::Spaced { rest, line, byte } => loop {
                 if rest.is_empty() {
@@ -371,7 +316,7 @@ mod tests {
     fn open(text: impl AsRef<[u8]>, wanted: &[&str]) -> Result<TextTable, DataError> {
         let bytes: &'static [u8] = Box::leak(text.as_ref().to_vec().into_boxed_slice());
         let file =
-            DataFile { name: "list".into(), location: Location::Embedded(bytes), remedy: "copy it again".into() };
+            DataFile { name: "list".into(), location: Location::Embedded(bytes), remedy: crate::Remedy::CopyAgain };
         TextTable::open(file, &as_cells(wanted), TextForm { first: "image", names: None })
     }
 
@@ -424,7 +369,7 @@ mod tests {
             let file = DataFile {
                 name: "list".into(),
                 location: Location::Embedded(Box::leak(text.as_bytes().to_vec().into_boxed_slice())),
-                remedy: String::new(),
+                remedy: crate::Remedy::CopyAgain,
             };
             let form = TextForm { first: "image", names: Some(&names) };
             let table = TextTable::open(file, &as_cells(&["image", "part"]), form).unwrap();
@@ -490,7 +435,8 @@ mod tests {
     #[test]
     fn a_column_of_texts_keeps_spaces_and_emptiness_and_one_of_numbers_may_have_gaps() {
         let bytes: &'static [u8] = b"image,text,share\n1,  two  ,0.5\n2,,\n3,NA,True\n4,\"\n\",1e-1\n";
-        let file = || DataFile { name: "list".into(), location: Location::Embedded(bytes), remedy: String::new() };
+        let file =
+            || DataFile { name: "list".into(), location: Location::Embedded(bytes), remedy: crate::Remedy::CopyAgain };
         let form = TextForm { first: "image", names: None };
         let table = TextTable::open(file(), &[("text", Reading::Texts), ("share", Reading::Numbers)], form).unwrap();
         let texts = table.texts("text").unwrap();

@@ -1,11 +1,11 @@
-//! Batches of texts of about the same length, so that little of them is padding.
+//! Batches of texts of about the same length, so that one batch takes as long as another and needs no more memory.
 
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// Batches whose texts are sorted among each other: more means less padding, fewer a freer order.
+/// Batches whose texts are sorted among each other: more means lengths nearer to each other, fewer a freer order.
 const POOL: usize = 100;
-/// Tokens of a batch in evaluation, padding included: enough to fill the cores, small enough for their memory.
+/// Tokens of a batch in evaluation, each text taken to be as long as the longest: enough to fill the cores, small enough for their memory.
 const TOKENS: usize = 8192;
 
 /// An epoch's rows in the order in which they are drawn, `size` at a time.

@@ -1,4 +1,4 @@
-//! Tokens of a dataset in a file of the cache, so that a second start does not tokenise again.
+//! TokenStore of a dataset in a file of the cache, so that a second start does not tokenise again.
 //!
 //! The file's name and its first bytes are a hash of all that the tokens depend on: the texts, the tokenizer and the
 //! length. Its last ones are a hash of the rest of it. The file has its name when it is complete.
@@ -7,34 +7,35 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
+use cnc_base::files::AtomicFile;
 use sha2::{Digest, Sha256};
 
-use super::tokens::{Ids, Tokens};
-use crate::{DataError, HubCache, atomic};
+use super::store::{Ids, TokenStore};
+use crate::{DataError, HubCache};
 
 /// First bytes of the file; another layout has another number.
 const MAGIC: &[u8; 16] = b"cnc token cache1";
 /// The folder in the cache.
 const FOLDER: &str = ".cnc-tokens";
 /// A SHA-256.
-pub(super) type Hash = [u8; 32];
+pub(crate) type Hash = [u8; 32];
 /// The magic, the key, and three numbers of 8 bytes: texts, bytes of a token, texts that were cut.
 const HEAD: usize = 16 + 32 + 3 * 8;
 
 /// The file of some texts' tokens.
-pub(super) struct TokenCache {
+pub(crate) struct TokenCache {
     path: PathBuf,
     key: Hash,
 }
 
 impl TokenCache {
-    pub(super) fn new(cache: &HubCache, dataset: &str, key: Hash) -> Self {
+    pub(crate) fn new(cache: &HubCache, dataset: &str, key: Hash) -> Self {
         let start: String = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self { path: cache.root().join(FOLDER).join(format!("{dataset}-{start}.tokens")), key }
     }
 
     /// The tokens of so many texts; nothing where there is no such file, or one that is damaged: it is made again.
-    pub(super) fn load(&self, texts: usize) -> Option<Tokens> {
+    pub(crate) fn load(&self, texts: usize) -> Option<TokenStore> {
         let bytes = fs::read(&self.path).ok()?;
         let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
         if Sha256::digest(content)[..] != *sum {
@@ -65,39 +66,38 @@ impl TokenCache {
             Ids::Narrow(ids) => ids.len(),
             Ids::Wide(ids) => ids.len(),
         };
-        (count == end).then_some(Tokens { ids, ends, cut: number(2)? })
+        (count == end).then_some(TokenStore { ids, ends, cut: number(2)? })
     }
 
-    pub(super) fn store(&self, tokens: &Tokens) -> Result<(), DataError> {
+    pub(crate) fn store(&self, tokens: &TokenStore) -> Result<(), DataError> {
         let io = |source| DataError::Io { path: self.path.clone(), source };
-        atomic::write(&self.path, &io, |out| {
-            let mut sum = Sha256::new();
-            let mut put = |bytes: &[u8]| {
-                sum.update(bytes);
-                out.write_all(bytes).map_err(io)
-            };
-            let width: u64 = match tokens.ids {
-                Ids::Narrow(_) => 2,
-                Ids::Wide(_) => 4,
-            };
-            put(MAGIC)?;
-            put(&self.key)?;
-            for number in [tokens.len() as u64, width, tokens.cut] {
-                put(&number.to_le_bytes())?;
-            }
-            let mut start = 0;
-            for end in &tokens.ends {
-                // No text has more tokens than `max_length`.
-                put(&((end - start) as u32).to_le_bytes())?;
-                start = *end;
-            }
-            match &tokens.ids {
-                Ids::Narrow(ids) => ids.iter().try_for_each(|id| put(&id.to_le_bytes()))?,
-                Ids::Wide(ids) => ids.iter().try_for_each(|id| put(&id.to_le_bytes()))?,
-            }
-            let sum = sum.finalize();
-            out.write_all(&sum).map_err(io)
-        })
+        let mut out = AtomicFile::create_shared(&self.path).map_err(io)?;
+        let mut sum = Sha256::new();
+        let mut put = |bytes: &[u8]| {
+            sum.update(bytes);
+            out.write_all(bytes).map_err(io)
+        };
+        let width: u64 = match tokens.ids {
+            Ids::Narrow(_) => 2,
+            Ids::Wide(_) => 4,
+        };
+        put(MAGIC)?;
+        put(&self.key)?;
+        for number in [tokens.len() as u64, width, tokens.cut] {
+            put(&number.to_le_bytes())?;
+        }
+        let mut start = 0;
+        for end in &tokens.ends {
+            // No text has more tokens than `max_length`.
+            put(&((end - start) as u32).to_le_bytes())?;
+            start = *end;
+        }
+        match &tokens.ids {
+            Ids::Narrow(ids) => ids.iter().try_for_each(|id| put(&id.to_le_bytes()))?,
+            Ids::Wide(ids) => ids.iter().try_for_each(|id| put(&id.to_le_bytes()))?,
+        }
+        let sum = sum.finalize();
+        out.write_all(&sum).and_then(|()| out.finish()).map_err(io)
     }
 }
 
@@ -105,8 +105,8 @@ impl TokenCache {
 mod tests {
     use super::*;
 
-    fn tokens(vocabulary: usize) -> Tokens {
-        let mut tokens = Tokens::new(vocabulary);
+    fn tokens(vocabulary: usize) -> TokenStore {
+        let mut tokens = TokenStore::new(vocabulary);
         assert!(tokens.push(&[101, 102], false) && tokens.push(&[101, 7, 8, 102], true));
         tokens
     }

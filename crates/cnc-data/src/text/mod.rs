@@ -1,21 +1,10 @@
-//! Texts of a dataset: tokens once and for all, batches of about the same length.
+//! From texts to tokens, once and for all, and which texts come into a batch together.
 
 pub(crate) mod bucket;
-mod cache;
-mod corpus;
+pub(crate) mod cache;
+mod length;
+pub(crate) mod store;
 mod tokenise;
-mod tokens;
 
-pub(crate) use corpus::TextRows;
+pub(crate) use length::check_length;
 pub(crate) use tokenise::TextTokenizer;
-
-/// `[CLS]`, a token and `[SEP]`: less says nothing.
-const SHORTEST: usize = 3;
-
-/// Whether texts can be cut to so many tokens, as far as nothing is known of the model.
-pub(crate) fn check_length(max_length: usize) -> Result<(), String> {
-    if max_length < SHORTEST {
-        return Err(format!("{max_length} is too short: at least {SHORTEST} tokens are needed, [CLS], one and [SEP]"));
-    }
-    Ok(())
-}

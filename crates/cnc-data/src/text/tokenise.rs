@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use tokenizers::{Encoding, Tokenizer, TruncationParams};
 
 use super::cache::Hash;
-use super::check_length;
-use super::tokens::Tokens;
+use super::length::check_length;
+use super::store::TokenStore;
 use crate::DataError;
 
 /// Texts that are tokenised side by side.
@@ -28,7 +28,6 @@ pub(crate) struct TextTokenizer {
     /// The tokens of a text without any of its own.
     empty: Vec<u32>,
     unknown: Option<u32>,
-    padding: u32,
 }
 
 impl TextTokenizer {
@@ -51,8 +50,6 @@ impl TextTokenizer {
             wrong(format!("is not a tokenizer that can be read ({e}); fetch the model's own again"))
         };
         let mut tokenizer = Tokenizer::from_bytes(&json).map_err(|e| damaged(&e))?;
-        let padding = tokenizer.get_padding().map(|padding| padding.pad_id);
-        let padding = padding.or_else(|| tokenizer.token_to_id("[PAD]")).or_else(|| tokenizer.token_to_id("<pad>"));
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| damaged(&e))?;
         let empty = tokenizer.encode_fast("", true).map_err(|e| damaged(&e))?.get_ids().to_vec();
@@ -76,17 +73,12 @@ impl TextTokenizer {
         identity.update(&json);
         let unknown = ["[UNK]", "<unk>"].into_iter().find_map(|token| tokenizer.token_to_id(token));
         let identity = identity.finalize().into();
-        Ok(Self { tokenizer, file, identity, vocabulary, empty, unknown, padding: padding.unwrap_or(0) })
+        Ok(Self { tokenizer, file, identity, vocabulary, empty, unknown })
     }
 
     /// A hash of all that tokens depend on but the texts.
-    pub(super) fn identity(&self) -> &Hash {
+    pub(crate) fn identity(&self) -> &Hash {
         &self.identity
-    }
-
-    /// What fills the places behind a text's end.
-    pub(crate) fn padding(&self) -> u32 {
-        self.padding
     }
 
     /// The tokens of `count` texts on all cores; `progress` is told how many are done.
@@ -95,8 +87,8 @@ impl TextTokenizer {
         count: usize,
         text: impl Fn(usize) -> Option<&'a str> + Sync,
         progress: impl Fn(usize),
-    ) -> Result<Tokens, DataError> {
-        let mut tokens = Tokens::new(self.vocabulary);
+    ) -> Result<TokenStore, DataError> {
+        let mut tokens = TokenStore::new(self.vocabulary);
         for start in (0..count).step_by(AT_ONCE) {
             let end = (start + AT_ONCE).min(count);
             let encode = |place: usize| self.encode(text(place).unwrap_or_default());
@@ -127,7 +119,7 @@ impl TextTokenizer {
     }
 
     /// How many texts have no token of their own, and how many only ones that the vocabulary does not have.
-    pub(super) fn empty_and_unknown(&self, tokens: &Tokens) -> (usize, usize) {
+    pub(crate) fn empty_and_unknown(&self, tokens: &TokenStore) -> (usize, usize) {
         let (mut empty, mut unknown) = (0, 0);
         for place in 0..tokens.len() {
             if tokens.length(place) == Some(self.empty.len()) {

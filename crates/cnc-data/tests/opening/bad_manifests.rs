@@ -118,7 +118,7 @@ fn a_number_of_rows_that_is_not_the_expected_one_is_said() {
     refused(
         "files = [\"test.parquet\"]",
         "files = [\"test.parquet\"], rows = 21",
-        &["test                                    21        20  <-", "--allow-count-mismatch"],
+        &["test                                    21        20  <-", "the numbers of rows are not the expected ones"],
     );
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, Float64Array, Int64Array};
+use cnc_data::Remedy;
 use cnc_data::table::DataFile;
 use cnc_data::table::parquet::ParquetFile;
 
@@ -195,7 +196,7 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_truncated_file_of_the_hub_is_answered_with_the_command_that_brings_it_again() {
+fn a_truncated_file_of_the_hub_is_answered_with_what_brings_it_again() {
     let folder = Folder::new();
     folder.edit("[input]", "[source]\nhub = \"owner/name\"\nrevision = \"main\"\n\n[input]");
     let repository = folder.path("cache/datasets--owner--name");
@@ -209,6 +210,7 @@ fn a_truncated_file_of_the_hub_is_answered_with_the_command_that_brings_it_again
     folder.open().unwrap();
     let whole = std::fs::read(snapshot.join("train.parquet")).unwrap();
     std::fs::write(snapshot.join("train.parquet"), &whole[..whole.len() / 2]).unwrap();
-    let command = format!("cargo xtask fetch {}", folder.path("dataset.toml").display());
-    wants(&folder.refusal(), &["train.parquet", "cut short", &command]);
+    wants(&folder.refusal(), &["train.parquet", "cut short", "fetch it again"]);
+    let dataset = folder.path("dataset.toml").display().to_string();
+    assert_eq!(folder.open().unwrap_err().remedy(), Some(Remedy::Fetch { dataset, again: true }));
 }

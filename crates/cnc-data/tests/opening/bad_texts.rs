@@ -1,6 +1,6 @@
 //! Everything that can be wrong with a dataset of texts.
 
-use cnc_data::OpenOptions;
+use cnc_data::{OpenOptions, Remedy};
 
 use crate::common::comments::{Comments, HEADER, tokenizer};
 
@@ -185,5 +185,6 @@ fn a_class_that_no_row_reaches_is_an_error_and_wrong_numbers_of_overlapping_grou
         .edit("train = { values = [\"train\"] }", "train = { values = [\"train\"], rows = 2, groups = [1, 1, 0, 0] }");
     comments.open().unwrap();
     comments.edit("groups = [1, 1, 0, 0]", "groups = [1, 0, 0, 0]");
-    wants(&comments.refusal(), &["civil / black", "--allow-count-mismatch"]);
+    wants(&comments.refusal(), &["civil / black"]);
+    assert_eq!(comments.open().unwrap_err().remedy(), Some(Remedy::AllowCountMismatch));
 }

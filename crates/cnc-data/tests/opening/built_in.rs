@@ -1,6 +1,6 @@
 //! The datasets that the program knows by name.
 
-use cnc_data::{Augment, Dataset, HubCache, Inputs, Manifest, OpenOptions, builtin};
+use cnc_data::{Augment, Dataset, HubCache, Inputs, Manifest, OpenOptions, Remedy, builtin};
 
 fn digits(limit: Option<usize>) -> Dataset {
     let options = OpenOptions { limit, hub: HubCache::new("no/such/cache"), ..OpenOptions::default() };
@@ -96,9 +96,10 @@ fn a_path_that_leads_nowhere_is_named() {
 }
 
 #[test]
-fn data_that_are_not_on_this_machine_are_answered_with_the_command_that_brings_them() {
+fn data_that_are_not_on_this_machine_are_answered_with_what_brings_them() {
     let options = OpenOptions { hub: HubCache::new("no/such/cache"), ..OpenOptions::default() };
-    let message = Dataset::open(&Manifest::open("cmnist").unwrap(), &options).unwrap_err().to_string();
+    let error = Dataset::open(&Manifest::open("cmnist").unwrap(), &options).unwrap_err();
+    let message = error.to_string();
     assert!(message.contains("mnist/train-00000-of-00001.parquet of ylecun/mnist"), "{message}");
-    assert!(message.ends_with("    cargo xtask fetch cmnist"), "{message}");
+    assert_eq!(error.remedy(), Some(Remedy::Fetch { dataset: "cmnist".to_string(), again: false }));
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use cnc_data::{Augment, DataError, Dataset, HubCache, Inputs, Manifest, OpenOptions, SplitName};
+use cnc_data::{Augment, DataError, Dataset, HubCache, Inputs, Manifest, OpenOptions, Remedy, SplitName};
 use image::{ImageFormat, RgbImage};
 use tempfile::TempDir;
 
@@ -219,8 +219,9 @@ fn too_many_pixels_are_refused_by_number_until_the_limit_is_raised() {
     for birds in [Birds::new(), Birds::new().on_demand()] {
         birds.write(SPOILT, &large);
         let options = OpenOptions { max_pixels: 59_999, ..birds.options() };
-        let message = birds.open_with(&options).unwrap_err().to_string();
-        wants(&message, &["row 9", SPOILT, "300 x 200", "59999", "--max-pixels"]);
+        let error = birds.open_with(&options).unwrap_err();
+        wants(&error.to_string(), &["row 9", SPOILT, "300 x 200", "59999"]);
+        assert_eq!(error.remedy(), Some(Remedy::RaiseMaxPixels));
         birds.open_with(&OpenOptions { max_pixels: 60_000, ..birds.options() }).unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use cnc_data::{Dataset, HubCache, Manifest, OpenOptions, SplitName};
+use cnc_data::{Dataset, HubCache, Manifest, OpenOptions, Remedy, SplitName};
 use tempfile::TempDir;
 
 use crate::common::{Folder, png, rows};
@@ -101,12 +101,12 @@ fn other_numbers_than_the_expected_ones_are_shown_beside_them() {
     let folder = faces("img_align_celeba");
     lists(folder.path(), " ", "12\nBlond_Hair Smiling Male\n", TEXT, "");
     let manifest = Manifest::open("celeba").unwrap().in_folder(folder.path()).unwrap();
-    let message = Dataset::open(&manifest, &options(folder.path(), false)).unwrap_err().to_string();
+    let error = Dataset::open(&manifest, &options(folder.path(), false)).unwrap_err();
     wants(
-        &message,
+        &error.to_string(),
         &["expected     found", "162770         4  <-", "blond / male", "1387         1  <-", "19962         4  <-"],
     );
-    wants(&message, &["--allow-count-mismatch"]);
+    assert_eq!(error.remedy(), Some(Remedy::AllowCountMismatch));
     let dataset = Dataset::open(&manifest, &options(folder.path(), true)).unwrap();
     wants(&dataset.notes[0], &["162770         4  <-"]);
 }

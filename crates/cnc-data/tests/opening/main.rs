@@ -11,4 +11,5 @@ mod folders;
 mod image_folders;
 mod layouts;
 mod loading;
+mod memory;
 mod texts;

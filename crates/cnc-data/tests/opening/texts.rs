@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow_array::{ArrayRef, BooleanArray, Float32Array, Float64Array, StringArray};
-use cnc_data::{Augment, Dataset, Group, Inputs, OpenOptions};
+use cnc_data::{Augment, Dataset, Group, Inputs, OpenOptions, Progress};
 
 use crate::common::comments::{Comments, ids, tokenizer};
 use crate::common::write_table;
@@ -186,17 +186,18 @@ fn identities_as_truth_values_are_shares_of_nothing_and_all() {
 }
 
 #[test]
-fn a_batch_is_padded_to_its_longest_text_and_no_further() {
+fn a_batch_holds_one_text_after_the_other_and_no_padding() {
     let comments = Comments::new(&["a,train,0,,", "a b c,train,0,,", ",train,0,,"]);
     let train = comments.open().unwrap().train;
     let batch = train.batch(&[2, 1, 0], Augment::Random { seed: 1 }).unwrap();
-    let Inputs::Tokens { ids, mask, type_ids } = batch.inputs else { panic!("these are texts") };
-    assert_eq!((ids.dims(), mask.dims(), type_ids.dims()), ([3, 5].as_slice(), [3, 5].as_slice(), [3, 5].as_slice()));
-    let rows = ids.to_vec2::<u32>().unwrap();
-    assert_eq!(rows[0], [CLS, SEP, 0, 0, 0]);
-    assert_eq!((rows[1][0], rows[1][4]), (CLS, SEP));
-    assert_eq!(mask.to_vec2::<u32>().unwrap(), [[1, 1, 0, 0, 0], [1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]);
-    assert_eq!(type_ids.to_vec2::<u32>().unwrap(), [[0; 5]; 3]);
+    let Inputs::Tokens(tokens) = batch.inputs else { panic!("these are texts") };
+    assert_eq!(tokens.lengths(), [2, 5, 3]);
+    let ids = tokens.ids();
+    assert_eq!(ids[..2], [CLS, SEP]);
+    assert_eq!((ids[2], ids[6]), (CLS, SEP));
+    assert_eq!((ids[7], ids[9]), (CLS, SEP));
+    assert_eq!(tokens.positions(), [0, 1, 0, 1, 2, 3, 4, 0, 1, 2]);
+    assert_eq!(tokens.segments(), [0; 10]);
     assert_eq!(batch.indices, [2, 1, 0]);
     assert_eq!((train.tokens(1), train.shape()), (Some(5), None));
     assert!(!train.augments());
@@ -247,7 +248,7 @@ fn a_second_start_takes_the_tokens_from_the_cache_and_another_tokenizer_length_o
         TOLD.store(0, Ordering::Relaxed);
         let options = OpenOptions {
             max_length: Some(length),
-            progress: Some(|done, _| TOLD.store(done, Ordering::Relaxed)),
+            progress: Some(Progress::new(|done, _| TOLD.store(done, Ordering::Relaxed))),
             ..comments.options()
         };
         let tokens = ids(&comments.open_with(&options).unwrap().train, 0);

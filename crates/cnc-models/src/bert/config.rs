@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_transformers::models::bert;
-use cnc_nn::ops::activation::Activation;
+use cnc_nn::ops::Activation;
 use serde::Deserialize;
 use serde_json::Value;
 

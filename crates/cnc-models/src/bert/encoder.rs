@@ -2,14 +2,14 @@
 
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
+use cnc_base::inputs::Tokens;
 use cnc_nn::layers::{AddNorm, Dropout, Embedding, FeedForward, LayerNorm, Linear, Mode, SelfAttention};
-use cnc_nn::ops::embedding::embedding;
-use cnc_nn::ops::sequences::Sequences;
-use cnc_nn::{checkpoint, no_grad};
+use cnc_nn::ops::{Sequences, embedding};
+use cnc_nn::{no_grad, recompute};
 
 use super::config::BertConfig;
 use super::names::Names;
-use super::tokens::Tokens;
+use super::sequences::Texts;
 use crate::error::Result;
 
 /// A linear map with BERT's initial values: `N(0, initializer_range)` and a bias of 0.
@@ -54,20 +54,20 @@ impl Encoder {
 
     /// The representation of each token in `only`, or of all without it: `(rows, width)`. The first `frozen` stages (the
     /// embeddings, then the layers) are run without gradients.
-    pub fn forward(&self, tokens: &Tokens, mode: Mode, frozen: usize, only: Option<&[u32]>) -> Result<Tensor> {
-        let embed = || self.embeddings.forward(tokens, mode);
+    pub fn forward(&self, texts: &Texts<'_>, mode: Mode, frozen: usize, only: Option<&[u32]>) -> Result<Tensor> {
+        let embed = || self.embeddings.forward(texts.tokens, mode);
         let mut x = if frozen > 0 { no_grad(embed)?.detach() } else { embed()? };
         for (i, layer) in self.layers.iter().enumerate() {
             // The layers before the last look at all tokens.
             let only = only.filter(|_| i + 1 == self.layers.len());
             x = match self.activations {
-                _ if i + 1 < frozen => no_grad(|| layer.forward(&x, &tokens.sequences, mode, only))?,
-                Activations::Kept => layer.forward(&x, &tokens.sequences, mode, only)?,
+                _ if i + 1 < frozen => no_grad(|| layer.forward(&x, &texts.sequences, mode, only))?,
+                Activations::Kept => layer.forward(&x, &texts.sequences, mode, only)?,
                 Activations::Recomputed => {
-                    let (segment, sequences) = (layer.clone(), tokens.sequences.clone());
+                    let (segment, sequences) = (layer.clone(), texts.sequences.clone());
                     let only = only.map(<[u32]>::to_vec);
                     let segment = move |x: &Tensor| segment.forward(x, &sequences, mode, only.as_deref());
-                    checkpoint(&x, &layer.parameters(), segment)?
+                    recompute(&x, &layer.parameters(), segment)?
                 }
             };
         }
@@ -102,11 +102,11 @@ impl Embeddings {
     }
 
     fn forward(&self, tokens: &Tokens, mode: Mode) -> Result<Tensor> {
-        let mut x = self.words.forward(&tokens.ids)?;
+        let mut x = self.words.forward(tokens.ids())?;
         if let Some(types) = &self.types {
-            x = (x + types.forward(&tokens.types)?)?;
+            x = (x + types.forward(tokens.segments())?)?;
         }
-        let positions = self.positions.forward(&tokens.positions)?;
+        let positions = self.positions.forward(tokens.positions())?;
         Ok(self.dropout.forward(&self.norm.forward_sum(&x, &positions, None)?, mode)?)
     }
 }

@@ -3,29 +3,32 @@
 mod config;
 mod encoder;
 mod names;
-mod tokens;
+mod sequences;
 
 pub use config::{Architecture, BertConfig};
+pub use sequences::unpadded;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
+use cnc_base::inputs::Inputs;
 use cnc_nn::Parameters;
 use cnc_nn::layers::{Dropout, Linear, Mode, relu};
 
 use crate::error::{Error, Result};
 use crate::freeze::frozen;
-use crate::model::{Inputs, Model};
+use crate::model::Model;
 use crate::weights;
 use encoder::{Activations, Encoder};
 use names::{CLASSIFIER, Names};
-use tokens::Tokens;
+use sequences::Texts;
 
 pub(crate) const NAME: &str = "bert";
 
 /// How the representations of tokens become that of their text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pooling {
     /// That of the first token (`[CLS]`), through a linear map and tanh (BERT) or ReLU (DistilBERT).
     #[default]
@@ -170,17 +173,17 @@ impl Bert {
     }
 
     /// The representation of each text.
-    fn pooled(&self, tokens: &Tokens, mode: Mode) -> Result<Tensor> {
+    fn pooled(&self, texts: &Texts<'_>, mode: Mode) -> Result<Tensor> {
         match self.options.pooling {
             Pooling::Mean => {
-                let hidden = self.encoder.forward(tokens, mode, self.frozen_stages, None)?; // (rows, width)
-                Ok(tokens.means(&hidden)?.matmul(&hidden)?)
+                let hidden = self.encoder.forward(texts, mode, self.frozen_stages, None)?; // (rows, width)
+                Ok(texts.means(&hidden)?.matmul(&hidden)?)
             }
             Pooling::Pooler => {
-                if let Some(row) = tokens.without_first {
+                if let Some(row) = texts.without_first() {
                     return Err(Error::HiddenFirstToken { row });
                 }
-                let first = self.encoder.forward(tokens, mode, self.frozen_stages, Some(&tokens.first()))?;
+                let first = self.encoder.forward(texts, mode, self.frozen_stages, Some(&texts.first()))?;
                 let pooled = self.pooler.forward(&first)?;
                 match self.options.config.architecture() {
                     Architecture::Bert => Ok(pooled.tanh()?),
@@ -193,14 +196,14 @@ impl Bert {
 
 impl Model for Bert {
     fn encode(&self, inputs: &Inputs, mode: Mode) -> Result<Tensor> {
-        let Inputs::Tokens { ids, mask, type_ids } = inputs else {
+        let Inputs::Tokens(tokens) = inputs else {
             return Err(Error::InputKind { model: NAME, expected: "text", found: inputs.kind() });
         };
-        let tokens = Tokens::new(ids, mask, type_ids, &self.options.config)?;
-        if tokens.sequences.count() == 0 {
+        let texts = Texts::new(tokens, &self.options.config)?;
+        if texts.sequences.count() == 0 {
             return Ok(Tensor::zeros((0, self.dim()), DType::F32, self.parameters.device())?);
         }
-        self.pooled(&tokens, mode)
+        self.pooled(&texts, mode)
     }
 
     fn classify(&self, representations: &Tensor, mode: Mode) -> Result<Tensor> {

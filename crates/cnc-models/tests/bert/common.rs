@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use cnc_models::{Bert, BertConfig, Inputs, Model, Pooling, TextOptions};
+use cnc_models::{Bert, BertConfig, Inputs, Model, Pooling, TextOptions, unpadded};
 
 use super::shared::noise;
 
@@ -43,8 +43,8 @@ pub fn filled(options: &TextOptions) -> Bert {
     model
 }
 
-/// Texts of these lengths, padded to the longest and by `extra` more.
-pub fn padded(lengths: &[usize], shift: usize, extra: usize) -> Inputs {
+/// Texts of these lengths, padded to the longest and by `extra` more: ids, mask and segments.
+pub fn padded_tensors(lengths: &[usize], shift: usize, extra: usize) -> [Tensor; 3] {
     let longest = lengths.iter().max().unwrap() + extra;
     let (mut ids, mut mask, mut types) = (Vec::new(), Vec::new(), Vec::new());
     for (b, length) in lengths.iter().enumerate() {
@@ -57,7 +57,12 @@ pub fn padded(lengths: &[usize], shift: usize, extra: usize) -> Inputs {
         }
     }
     let tensor = |values| Tensor::from_vec(values, (lengths.len(), longest), &Device::Cpu).unwrap();
-    Inputs::Tokens { ids: tensor(ids), mask: tensor(mask), type_ids: tensor(types) }
+    [tensor(ids), tensor(mask), tensor(types)]
+}
+
+pub fn padded(lengths: &[usize], shift: usize, extra: usize) -> Inputs {
+    let [ids, mask, types] = padded_tensors(lengths, shift, extra);
+    unpadded(&ids, &mask, &types).unwrap()
 }
 
 pub fn texts(lengths: &[usize], shift: usize) -> Inputs {

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use candle_core::{DType, Device, IndexOp, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
-use cnc_models::{Inputs, Mode, Model, Pooling};
+use cnc_models::{Mode, Model, Pooling, unpadded};
 use cnc_nn::optim::Gradients;
 
-use super::common::{BERT, DISTILBERT, difference, filled, options, texts, values};
+use super::common::{BERT, DISTILBERT, difference, filled, options, padded_tensors, texts, values};
 use super::shared::fixture;
 
 /// The bias of keys adds the same to all scores of a query: its gradient is zero but for rounding.
@@ -67,9 +67,9 @@ fn hidden_states_are_those_of_candle_transformers() {
     let config: Config = serde_json::from_str(BERT).unwrap();
     let theirs = BertModel::load(builder.pp("bert"), &config).unwrap();
     let lengths = [5, 9, 2];
-    let inputs = texts(&lengths, 4);
-    let Inputs::Tokens { ids, mask, type_ids } = &inputs else { unreachable!() };
-    let hidden = theirs.forward(ids, type_ids, Some(mask)).unwrap();
+    let [ids, mask, type_ids] = padded_tensors(&lengths, 4, 0);
+    let inputs = unpadded(&ids, &mask, &type_ids).unwrap();
+    let hidden = theirs.forward(&ids, &type_ids, Some(&mask)).unwrap();
     let ours = model.encode(&inputs, Mode::Eval).unwrap();
     for (i, length) in lengths.into_iter().enumerate() {
         let expected = hidden.i((i, ..length)).unwrap().mean(0).unwrap();

@@ -1,7 +1,7 @@
 //! What holds of the models by themselves.
 
 use candle_core::{Device, Tensor};
-use cnc_models::{Bert, Mode, Model, Pooling, TextOptions, build_text, names, takes_text};
+use cnc_models::{Bert, Kind, Mode, Model, Pooling, Registry, TextOptions, unpadded};
 use cnc_nn::optim::Gradients;
 
 use super::common::{BERT, DISTILBERT, filled, fresh, options, padded, texts, values};
@@ -111,7 +111,7 @@ fn frozen_stages_at_the_start_keep_nothing_for_the_backward_pass() {
 fn no_text_at_all_is_a_batch_too() {
     let model = filled(&options(BERT, Pooling::Pooler));
     let nothing = Tensor::zeros((0, 5), candle_core::DType::U32, &Device::Cpu).unwrap();
-    let inputs = cnc_models::Inputs::Tokens { ids: nothing.clone(), mask: nothing.clone(), type_ids: nothing };
+    let inputs = unpadded(&nothing, &nothing, &nothing).unwrap();
     let representations = model.encode(&inputs, Mode::Eval).unwrap();
     assert_eq!(representations.dims(), [0, 12]);
     assert_eq!(model.classify(&representations, Mode::Eval).unwrap().dims(), [0, 2]);
@@ -119,8 +119,10 @@ fn no_text_at_all_is_a_batch_too() {
 
 #[test]
 fn a_model_of_text_is_built_by_name() {
-    assert!(names().contains(&"bert") && takes_text("bert").unwrap() && !takes_text("lenet").unwrap());
-    let model = build_text("bert", 3, 0, &Device::Cpu, &options(DISTILBERT, Pooling::Mean)).unwrap();
+    let models = Registry::builtin();
+    assert!(models.names().any(|name| name == "bert") && models.is_sized_by_checkpoint("bert").unwrap());
+    assert_eq!(["bert", "lenet"].map(|name| models.kind(name).unwrap()), [Kind::Text, Kind::Images]);
+    let model = models.build_text("bert", 3, 0, &Device::Cpu, &options(DISTILBERT, Pooling::Mean)).unwrap();
     assert_eq!((model.dim(), model.classes(), model.classifier()), (12, 3, "classifier"));
 }
 

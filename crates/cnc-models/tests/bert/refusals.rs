@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use cnc_models::{Bert, BertConfig, Error, Inputs, Mode, Model, Pooling, TextOptions, build, build_text};
+use cnc_models::{Bert, BertConfig, Error, Inputs, Mode, Model, Pooling, Registry, TextOptions, build, unpadded};
 
 use super::common::{BERT, DISTILBERT, fresh, options};
 
@@ -16,7 +16,7 @@ fn message<T>(result: cnc_models::Result<T>) -> String {
 
 fn encode(ids: &[&[u32]], mask: &[&[u32]], types: &[&[u32]], pooling: Pooling) -> cnc_models::Result<Tensor> {
     let tensor = |rows: &[&[u32]]| Tensor::from_vec(rows.concat(), (rows.len(), rows[0].len()), &Device::Cpu).unwrap();
-    let inputs = Inputs::Tokens { ids: tensor(ids), mask: tensor(mask), type_ids: tensor(types) };
+    let inputs = unpadded(&tensor(ids), &tensor(mask), &tensor(types))?;
     fresh(&options(BERT, pooling)).encode(&inputs, Mode::Eval)
 }
 
@@ -112,12 +112,13 @@ fn configurations_that_no_model_can_be_built_with_name_the_setting() {
 #[test]
 fn models_are_built_by_the_function_for_their_kind_of_data() {
     let text = options(BERT, Pooling::Pooler);
+    let models = Registry::builtin();
     assert_eq!(message(build("bert", 2, 0, &Device::Cpu)), "bert is a model of text: build it with build_text");
     assert_eq!(
-        message(build_text("lenet", 2, 0, &Device::Cpu, &text)),
+        message(models.build_text("lenet", 2, 0, &Device::Cpu, &text)),
         "lenet is a model of images: build it with build"
     );
-    assert!(message(build_text("brt", 2, 0, &Device::Cpu, &text)).contains("did you mean \"bert\""));
+    assert!(message(models.build_text("brt", 2, 0, &Device::Cpu, &text)).contains("did you mean \"bert\""));
     assert!(matches!(Bert::new(1, 0, &Device::Cpu, &text), Err(Error::TooFewClasses { found: 1 })));
     let misspelt = TextOptions { freeze: vec!["encoder.layer.0-2".to_owned()], ..text };
     assert_eq!(

@@ -74,8 +74,7 @@ fn images_of_any_size_are_taken_and_gray_or_empty_ones_refused_by_name() {
 
 #[test]
 fn text_is_refused() {
-    let tokens = Tensor::zeros((1, 4), DType::U32, &Device::Cpu).unwrap();
-    let inputs = Inputs::Tokens { ids: tokens.clone(), mask: tokens.clone(), type_ids: tokens };
+    let inputs = Inputs::Tokens([vec![0; 4]].into_iter().collect());
     let error = resnet18().encode(&inputs, Mode::Eval).unwrap_err();
     assert_eq!(error.to_string(), "resnet18 takes images, found text; choose a model for this kind of data");
 }

@@ -3,10 +3,10 @@
 use candle_core::{DType, Tensor, Var};
 use candle_nn::{Init, VarBuilder};
 
-use super::{Mode, layer_error};
-use crate::checkpoint::recomputing;
+use super::mode::{Mode, layer_error};
+use crate::autograd::recomputing;
 use crate::error::Result;
-use crate::ops::batch_norm::{Moments, batch_norm_eval, batch_norm_train};
+use crate::ops::batch_norm::{BatchMoments, batch_norm_eval, batch_norm_train};
 use crate::ops::residual::{Stage, Statistics};
 
 /// Added to the variance (PyTorch's default).
@@ -14,7 +14,8 @@ const EPSILON: f64 = 1e-5;
 /// Share of the newest batch in the running statistics (PyTorch's default).
 const MOMENTUM: f64 = 0.1;
 
-/// Normalises each channel of images `(batch, channels, height, width)`; see [`ops::batch_norm`](crate::ops::batch_norm).
+/// Normalises each channel of images `(batch, channels, height, width)` to mean 0 and variance 1, then to a learnt mean and scale
+/// (Ioffe and Szegedy 2015).
 ///
 /// In training by the mean and variance of the batch, which also enter the running statistics with weight 0.1 (the variance
 /// divided by one less than the count); in evaluation by the running statistics. In evaluation gradients reach weight, bias
@@ -89,7 +90,7 @@ impl BatchNorm2d {
     }
 
     /// Takes the statistics of a training batch in.
-    pub(super) fn track(&self, moments: &Moments) -> Result<()> {
+    pub(super) fn track(&self, moments: &BatchMoments) -> Result<()> {
         if recomputing() {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use super::named;
+use super::mode::named;
 use crate::error::Result;
 use crate::init::pytorch_default;
 use crate::ops;
@@ -55,7 +55,7 @@ impl Conv2d {
     /// kernel and for a stride of 0.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
         let Self { name, weight, bias, stride, padding } = self;
-        named(name, ops::conv2d::conv2d(images, weight, bias.as_ref(), *stride, *padding))
+        named(name, ops::conv2d(images, weight, bias.as_ref(), *stride, *padding))
     }
 
     /// `(outputs, inputs, kernel, kernel)`.

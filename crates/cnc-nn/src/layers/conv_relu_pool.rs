@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
-use super::named;
+use super::mode::named;
 use crate::error::Result;
 use crate::init::pytorch_default;
 use crate::ops;
@@ -43,6 +43,6 @@ impl ConvReluPool {
     /// nothing to pool.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
         let Self { name, weight, bias, pool } = self;
-        named(name, ops::conv_relu_pool::conv_relu_pool(images, weight, Some(bias), *pool))
+        named(name, ops::conv_relu_pool(images, weight, Some(bias), *pool))
     }
 }

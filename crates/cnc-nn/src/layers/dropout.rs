@@ -1,12 +1,12 @@
 //! Dropout with a mask that can be drawn again.
 
 use candle_core::Tensor;
+use cnc_base::seeds;
 use rand::RngCore;
 
-use super::{Mode, named};
+use super::mode::{Mode, named};
 use crate::error::{Error, Result};
-use crate::ops::{self, dropout::Mask};
-use crate::seeded;
+use crate::ops::{self, Mask};
 
 /// In training sets each value to zero with a given probability and scales the others up by `1 / (1 - probability)`,
 /// so that the expected value stays; in evaluation does nothing (Srivastava et al. 2014, the inverted form).
@@ -37,7 +37,7 @@ impl Dropout {
     pub fn mask(&self, mode: Mode) -> Option<Mask> {
         let Mode::Train { seed } = mode else { return None };
         // `new` has checked the probability.
-        Mask::new(self.probability, seeded::generator(seed, &self.name).next_u64()).ok().flatten()
+        Mask::new(self.probability, seeds::of_parameter(seed, &self.name).next_u64()).ok().flatten()
     }
 
     /// Any shape to the same shape.
@@ -46,7 +46,7 @@ impl Dropout {
     /// [`Error::Layer`](crate::Error::Layer) when there is no memory left.
     pub fn forward(&self, input: &Tensor, mode: Mode) -> Result<Tensor> {
         match self.mask(mode) {
-            Some(mask) => named(&self.name, ops::dropout::dropout(input, mask)),
+            Some(mask) => named(&self.name, ops::dropout(input, mask)),
             None => Ok(input.clone()),
         }
     }

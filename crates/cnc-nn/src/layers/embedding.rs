@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 
-use super::named;
+use super::mode::named;
 use crate::error::Result;
 use crate::ops;
 
@@ -30,7 +30,7 @@ impl Embedding {
     /// # Errors
     /// [`Error::Layer`](crate::Error::Layer) for an id that the table does not have.
     pub fn forward(&self, ids: &[u32]) -> Result<Tensor> {
-        named(&self.name, ops::embedding::embedding(&self.weight, ids))
+        named(&self.name, ops::embedding(&self.weight, ids))
     }
 
     /// `(count, width)`.

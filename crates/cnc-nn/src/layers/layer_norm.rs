@@ -3,11 +3,12 @@
 use candle_core::Tensor;
 use candle_nn::{Init, VarBuilder};
 
-use super::named;
+use super::mode::named;
 use crate::error::Result;
-use crate::ops::{self, dropout::Mask, sublayer::Join};
+use crate::ops::sublayer::Join;
+use crate::ops::{self, Mask};
 
-/// Normalises each row; see [`ops::layer_norm`](crate::ops::layer_norm).
+/// Normalises each row; see [`layer_norm`](crate::ops::layer_norm).
 ///
 /// Variables as `torch.nn.LayerNorm`: `weight (width,)`, at first 1, and `bias (width,)`, at first 0.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ impl LayerNorm {
     /// # Errors
     /// [`Error::Layer`](crate::Error::Layer) when the last dimension is not `width`.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        named(&self.name, ops::layer_norm::layer_norm(x, &self.weight, &self.bias, self.epsilon))
+        named(&self.name, ops::layer_norm(x, &self.weight, &self.bias, self.epsilon))
     }
 
     /// [`forward`](Self::forward) of `x + branch`, of which `mask` drops values of the branch; in one pass over memory.
@@ -46,7 +47,7 @@ impl LayerNorm {
     /// [`Error::Layer`](crate::Error::Layer) when the last dimension is not `width`, or the two shapes differ.
     pub fn forward_sum(&self, x: &Tensor, branch: &Tensor, mask: Option<Mask>) -> Result<Tensor> {
         let Self { weight, bias, epsilon, .. } = self;
-        named(&self.name, ops::layer_norm::add_norm(x, branch, mask, weight, bias, *epsilon))
+        named(&self.name, ops::add_norm(x, branch, mask, weight, bias, *epsilon))
     }
 
     /// How a branch, of which `mask` drops values, is added to its input.
@@ -54,7 +55,7 @@ impl LayerNorm {
         Join { mask, weight: &self.weight, bias: &self.bias, epsilon: self.epsilon }
     }
 
-    /// What [`checkpoint`](crate::checkpoint) needs to know: every variable that has a gradient.
+    /// What [`recompute`](crate::recompute) needs to know: every variable that has a gradient.
     #[must_use]
     pub fn parameters(&self) -> [Tensor; 2] {
         [self.weight.clone(), self.bias.clone()]

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::named;
+use super::mode::named;
 use crate::error::Result;
 use crate::ops;
 
@@ -25,6 +25,6 @@ impl MaxPool2d {
     /// [`Error::Layer`](crate::Error::Layer) for another rank, an image smaller than the window, a kernel or stride of
     /// 0, and for padding of more than half the kernel.
     pub fn forward(&self, images: &Tensor) -> Result<Tensor> {
-        named("max pool", ops::pool::max_pool2d(images, self.kernel, self.stride, self.padding))
+        named("max pool", ops::max_pool2d(images, self.kernel, self.stride, self.padding))
     }
 }

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use candle_nn::VarBuilder;
 
 use super::batch_norm::BatchNorm2d;
-use super::{Mode, layer_error, named};
+use super::mode::{Mode, layer_error, named};
 use crate::error::Result;
 use crate::init::KAIMING_NORMAL_FAN_OUT;
 use crate::ops;
@@ -23,7 +23,7 @@ pub struct ConvNorm {
 }
 
 impl ConvNorm {
-    /// `inputs` to `outputs` channels with a square kernel of odd side that moves by `stride`; the variables of the two
+    /// `inputs` to `outputs` channels with a square kernel of odd side and a `stride`; the variables of the two
     /// parts under the prefixes of `conv` and `norm`.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Residual {
         Ok(y)
     }
 
-    /// What [`checkpoint`](crate::checkpoint) needs to know: every variable that has a gradient.
+    /// What [`recompute`](crate::recompute) needs to know: every variable that has a gradient.
     #[must_use]
     pub fn parameters(&self) -> Vec<Tensor> {
         self.branch.iter().chain(&self.shortcut).flat_map(ConvNorm::parameters).collect()
@@ -131,17 +131,18 @@ impl Stem {
         Ok(y)
     }
 
-    /// What [`checkpoint`](crate::checkpoint) needs to know: every variable that has a gradient.
+    /// What [`recompute`](crate::recompute) needs to know: every variable that has a gradient.
     #[must_use]
     pub fn parameters(&self) -> Vec<Tensor> {
         self.stage.parameters().collect()
     }
 }
 
-/// Mean of each channel over all pixels: feature maps `(batch, height, width, channels)` to `(batch, channels)`.
+/// Mean of each channel over all pixels: feature maps `(batch, height, width, channels)`, as [`Residual`] gives them, to
+/// `(batch, channels)`. Channels come last, not second as in images; `channels` says how many there must be.
 ///
 /// # Errors
-/// [`Error::Layer`](crate::Error::Layer) for another rank, and for maps without pixels.
-pub fn global_average_pool(x: &Tensor) -> Result<Tensor> {
-    named("global average pool", ops::pool::global_average_pool(x))
+/// [`Error::Layer`](crate::Error::Layer) for another rank or number of channels, and for maps without pixels.
+pub fn global_average_pool(x: &Tensor, channels: usize) -> Result<Tensor> {
+    named("global average pool", ops::global_average_pool(x, channels))
 }

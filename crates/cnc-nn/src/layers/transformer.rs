@@ -2,13 +2,13 @@
 
 use candle_core::Tensor;
 
-use super::{Dropout, LayerNorm, Linear, Mode, named};
+use super::dropout::Dropout;
+use super::layer_norm::LayerNorm;
+use super::linear::Linear;
+use super::mode::{Mode, named};
 use crate::error::Result;
-use crate::ops::activation::Activation;
-use crate::ops::attention::self_attention;
-use crate::ops::feed_forward::{Map, feed_forward};
-use crate::ops::sequences::Sequences;
 use crate::ops::sublayer::{Attention, attention_sublayer, feed_forward_sublayer};
+use crate::ops::{Activation, Map, Sequences, feed_forward, self_attention};
 
 /// How the branches of a transformer layer join their input: dropout, sum and normalisation.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ impl AddNorm {
         self.norm.forward_sum(x, branch, self.dropout.mask(mode))
     }
 
-    /// What [`checkpoint`](crate::checkpoint) needs to know: every variable that has a gradient.
+    /// What [`recompute`](crate::recompute) needs to know: every variable that has a gradient.
     #[must_use]
     pub fn parameters(&self) -> [Tensor; 2] {
         self.norm.parameters()
@@ -43,7 +43,7 @@ fn map(linear: &Linear) -> Map<'_> {
     (linear.weight(), linear.bias())
 }
 
-/// Multi-head self-attention of sequences without padding; see [`ops::attention`](crate::ops::attention).
+/// Multi-head self-attention of sequences without padding; see [`self_attention`].
 #[derive(Debug, Clone)]
 pub struct SelfAttention {
     query: Linear,
@@ -71,7 +71,7 @@ impl SelfAttention {
     }
 
     /// [`forward`](Self::forward), the map `output` of the joined heads, and the sum with `x`, normalised: `(rows, in)` to the
-    /// same shape. See [`ops::sublayer`](crate::ops::sublayer).
+    /// same shape.
     ///
     /// # Errors
     /// As [`forward`](Self::forward), and for an output of another width than `x`.
@@ -93,14 +93,14 @@ impl SelfAttention {
         named(self.query.name(), attention_sublayer(x, branch, sequences, join))
     }
 
-    /// What [`checkpoint`](crate::checkpoint) needs to know: every variable that has a gradient.
+    /// What [`recompute`](crate::recompute) needs to know: every variable that has a gradient.
     #[must_use]
     pub fn parameters(&self) -> Vec<Tensor> {
         [&self.query, &self.key, &self.value].into_iter().flat_map(Linear::parameters).collect()
     }
 }
 
-/// Two linear maps with an activation between; see [`ops::feed_forward`](crate::ops::feed_forward).
+/// Two linear maps with an activation between; see [`feed_forward`].
 #[derive(Debug, Clone)]
 pub struct FeedForward {
     first: Linear,
@@ -123,8 +123,7 @@ impl FeedForward {
         named(self.first.name(), feed_forward(x, map(&self.first), self.activation, map(&self.second)))
     }
 
-    /// [`forward`](Self::forward) and the sum with `x`, normalised: `(..., in)` to the same shape. See
-    /// [`ops::sublayer`](crate::ops::sublayer).
+    /// [`forward`](Self::forward) and the sum with `x`, normalised: `(..., in)` to the same shape.
     ///
     /// # Errors
     /// As [`forward`](Self::forward), and for an output of another width than `x`.
@@ -134,7 +133,7 @@ impl FeedForward {
         named(self.first.name(), feed_forward_sublayer(x, first, self.activation, second, join))
     }
 
-    /// What [`checkpoint`](crate::checkpoint) needs to know: every variable that has a gradient.
+    /// What [`recompute`](crate::recompute) needs to know: every variable that has a gradient.
     #[must_use]
     pub fn parameters(&self) -> Vec<Tensor> {
         [&self.first, &self.second].into_iter().flat_map(Linear::parameters).collect()

@@ -3,19 +3,15 @@
 //!
 //! `y = weight * (s - mean(s)) / sqrt(variance(s) + epsilon) + bias`, row by row; of a sum `s = x + dropout(branch)`.
 
-use candle_core::{D, DType, Tensor};
-use rayon::prelude::*;
+use candle_core::{D, Tensor};
 
-use super::OpError;
-use super::autograd::{Backward, Computed, differentiable};
-use super::blocks::{samples_per_block, sum_in_order, written_by_chunks, zeros};
-use super::dropout::Mask;
-use super::simd::{Kernel, Simd, dispatch, sum, sum_of_pairs};
-use super::storage::{on_cpu_f32, with_values};
+use super::dropout;
+use crate::autograd::{Pass, apply, on_cpu_f32};
+use crate::kernels::dropout::Mask;
+use crate::kernels::layer_norm::{Norm, NormGradients};
+use crate::op_error::OpError;
 
 const OP: &str = "layer_norm";
-/// Rows that one thread takes at a time.
-const ROWS: usize = 16;
 
 /// Normalises each row of `x`, shape `(..., width)`; `weight` and `bias` are `(width)`.
 ///
@@ -26,8 +22,12 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> R
     if !on_cpu_f32(&[x, weight, bias]) {
         return composed(x, weight, bias, epsilon);
     }
-    let arguments = vec![x.contiguous()?, weight.contiguous()?, bias.contiguous()?];
-    run(Norm { width, epsilon, mask: None }, arguments)
+    let norm = Norm { width, epsilon, mask: None };
+    let forward = |[x, weight, bias]: [&[f32]; 3]| (norm.forward(x, &[], weight, bias), ());
+    Ok(apply(OP, [x, weight, bias], x.shape(), forward, move |(), Pass { arguments: [x, weight, _], dy, .. }| {
+        let gradients = norm.gradients(x, &[], weight, dy, false);
+        [Some(gradients.sum), Some(gradients.weight), Some(gradients.bias)]
+    })?)
 }
 
 /// [`layer_norm`] of `x + dropout(branch)`, both of shape `(..., width)`; without a mask nothing is dropped.
@@ -49,11 +49,19 @@ pub fn add_norm(
     if !on_cpu_f32(&[x, branch, weight, bias]) {
         return composed_add_norm(x, branch, mask, weight, bias, epsilon);
     }
-    let arguments = vec![x.contiguous()?, weight.contiguous()?, bias.contiguous()?, branch.contiguous()?];
-    run(Norm { width, epsilon, mask }, arguments)
+    let norm = Norm { width, epsilon, mask };
+    let forward = |[x, weight, bias, branch]: [&[f32]; 4]| (norm.forward(x, branch, weight, bias), ());
+    let backward = move |(): &(), pass: Pass<[&[f32]; 4], [bool; 4]>| {
+        let [x, weight, _, branch] = pass.arguments;
+        let gradients = norm.gradients(x, branch, weight, pass.dy, pass.wanted[3]);
+        let NormGradients { sum, branch, weight, bias } = gradients;
+        let of_branch = pass.wanted[3].then(|| if branch.is_empty() { sum.clone() } else { branch });
+        [Some(sum), Some(weight), Some(bias), of_branch]
+    };
+    Ok(apply(OP, [x, weight, bias, branch], x.shape(), forward, backward)?)
 }
 
-/// [`layer_norm`] in plain Candle ops.
+/// [`layer_norm`](crate::ops::layer_norm) in plain Candle ops.
 ///
 /// # Errors
 /// Only those of Candle.
@@ -64,7 +72,7 @@ pub fn composed(x: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> Res
     Ok(normal.broadcast_mul(weight)?.broadcast_add(bias)?)
 }
 
-/// [`add_norm`] in plain Candle ops.
+/// [`add_norm`](crate::ops::add_norm) in plain Candle ops.
 ///
 /// # Errors
 /// Only those of Candle.
@@ -77,7 +85,7 @@ pub fn composed_add_norm(
     epsilon: f64,
 ) -> Result<Tensor, OpError> {
     let branch = match mask {
-        Some(mask) => super::dropout::composed(branch, mask)?,
+        Some(mask) => dropout::composed(branch, mask)?,
         None => branch.clone(),
     };
     composed(&(x + branch)?, weight, bias, epsilon)
@@ -91,217 +99,5 @@ pub(super) fn check(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<usize,
     match [weight, bias].into_iter().find(|argument| argument.dims() != [width]) {
         Some(argument) => Err(OpError::ByFeature { op: OP, width, shape: argument.dims().to_vec() }),
         None => Ok(width),
-    }
-}
-
-fn run(norm: Norm, arguments: Vec<Tensor>) -> Result<Tensor, OpError> {
-    let shape = arguments[0].shape().clone();
-    let y = match &arguments[..] {
-        [x, weight, bias] => with_values([x, weight, bias], |[x, w, b]| Ok(norm.forward(x, &[], w, b)))?,
-        [x, weight, bias, branch] => {
-            with_values([x, weight, bias, branch], |[x, w, b, branch]| Ok(norm.forward(x, branch, w, b)))?
-        }
-        _ => Vec::new(),
-    };
-    Ok(differentiable(OP, Computed::Values(y, shape), arguments, norm)?)
-}
-
-/// Arguments: `x`, `weight`, `bias`, and the branch where there is one.
-pub(super) struct Norm {
-    pub width: usize,
-    pub epsilon: f64,
-    pub mask: Option<Mask>,
-}
-
-/// Some rows of `x` and, unless it is empty, of the branch.
-#[derive(Clone, Copy)]
-struct Input<'a> {
-    x: &'a [f32],
-    branch: &'a [f32],
-    /// Number of the first row, which the mask goes by.
-    first: usize,
-}
-
-impl Norm {
-    fn input<'a>(&self, x: &'a [f32], branch: &'a [f32], first: usize, rows: usize) -> Input<'a> {
-        let range = first * self.width..(first + rows) * self.width;
-        Input { x: &x[range.clone()], branch: branch.get(range).unwrap_or_default(), first }
-    }
-
-    /// Normalises `x + dropout(branch)`; `branch` is empty where there is none.
-    pub fn forward(&self, x: &[f32], branch: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
-        written_by_chunks(x.len(), ROWS * self.width, x.len(), |i, y| {
-            let input = self.input(x, branch, i * ROWS, y.len() / self.width);
-            dispatch(Forward { norm: self, input, weight, bias, y });
-        })
-    }
-
-    /// The sum of a row with its branch goes to `sums`; returns its mean and the inverse root of its variance.
-    #[inline(always)]
-    fn moments(&self, input: Input<'_>, row: usize, sums: &mut [f32]) -> (f32, f32) {
-        let range = row * self.width..(row + 1) * self.width;
-        let x = &input.x[range.clone()];
-        match (input.branch.get(range), self.mask) {
-            (None, _) => sums.copy_from_slice(x),
-            (Some(branch), None) => {
-                for ((sum, x), branch) in sums.iter_mut().zip(x).zip(branch) {
-                    *sum = x + branch;
-                }
-            }
-            (Some(branch), Some(mask)) => {
-                let mask = mask.row((input.first + row) as u64);
-                for (column, ((sum, x), branch)) in sums.iter_mut().zip(x).zip(branch).enumerate() {
-                    *sum = x + branch * mask.factor(column as u32);
-                }
-            }
-        }
-        let mean = sum(sums) / self.width as f32;
-        let variance = sum_of_pairs(sums, sums, |s, _| (s - mean) * (s - mean)) / self.width as f32;
-        (mean, (1.0 / (f64::from(variance) + self.epsilon).sqrt()) as f32)
-    }
-}
-
-struct Forward<'a> {
-    norm: &'a Norm,
-    input: Input<'a>,
-    weight: &'a [f32],
-    bias: &'a [f32],
-    y: &'a mut [f32],
-}
-
-impl Kernel for Forward<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for (row, y) in self.y.chunks_exact_mut(self.norm.width).enumerate() {
-            let (mean, scale) = self.norm.moments(self.input, row, y);
-            for ((y, weight), bias) in y.iter_mut().zip(self.weight).zip(self.bias) {
-                *y = (*y - mean) * scale * weight + bias;
-            }
-        }
-    }
-}
-
-/// The gradients of a block of rows; that of the sum stands in `ds`, that of the branch, if it is wanted and not the same, in
-/// `dbranch`.
-struct Rows<'a> {
-    norm: &'a Norm,
-    input: Input<'a>,
-    weight: &'a [f32],
-    dy: &'a [f32],
-    ds: &'a mut [f32],
-    dbranch: &'a mut [f32],
-    /// Gradients of weight and bias of these rows, one after the other.
-    partial: &'a mut [f32],
-}
-
-impl Kernel for Rows<'_> {
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let width = self.norm.width;
-        let (dweight, dbias) = self.partial.split_at_mut(width);
-        let mut sums = vec![0.0; width];
-        for (row, (dy, ds)) in self.dy.chunks_exact(width).zip(self.ds.chunks_exact_mut(width)).enumerate() {
-            let (mean, scale) = self.norm.moments(self.input, row, &mut sums);
-            // With n the normalised row and g = dy * weight: ds = scale (g - mean(g) - n mean(g n)).
-            let each = dy.iter().zip(self.weight).zip(sums.iter_mut()).zip(ds.iter_mut());
-            for ((((dy, weight), s), ds), (dweight, dbias)) in each.zip(dweight.iter_mut().zip(dbias.iter_mut())) {
-                *s = (*s - mean) * scale;
-                *ds = dy * weight;
-                *dweight += dy * *s;
-                *dbias += dy;
-            }
-            let direct = sum(ds) / width as f32;
-            let with_n = sum_of_pairs(ds, &sums, |g, n| g * n) / width as f32;
-            for (ds, n) in ds.iter_mut().zip(&sums) {
-                *ds = scale * (*ds - direct - n * with_n);
-            }
-        }
-        if let Some(mask) = self.norm.mask {
-            let rows = self.dbranch.chunks_exact_mut(width).zip(self.ds.chunks_exact(width));
-            for (row, (dbranch, ds)) in rows.enumerate() {
-                dbranch.copy_from_slice(ds);
-                mask.row((self.input.first + row) as u64).apply(dbranch);
-            }
-        }
-    }
-}
-
-/// Gradients of what a norm is given.
-pub(super) struct NormGradients {
-    /// That of the sum, which is that of `x`.
-    pub sum: Vec<f32>,
-    /// That of the branch where it is not the sum's and has been asked for.
-    branch: Vec<f32>,
-    pub weight: Vec<f32>,
-    pub bias: Vec<f32>,
-}
-
-impl NormGradients {
-    pub fn branch(&self) -> &[f32] {
-        if self.branch.is_empty() { &self.sum } else { &self.branch }
-    }
-}
-
-impl Norm {
-    /// The gradients for `dy`, that of the result; `branch` is empty where there is none.
-    pub fn gradients(
-        &self,
-        x: &[f32],
-        branch: &[f32],
-        weight: &[f32],
-        dy: &[f32],
-        wants_branch: bool,
-    ) -> NormGradients {
-        let width = self.width;
-        let rows = dy.len() / width;
-        let block = samples_per_block(rows, 2 * width);
-        let mut ds = zeros(dy.len());
-        let mut dbranch = zeros(if wants_branch && self.mask.is_some() { dy.len() } else { 0 });
-        let blocks = rows.div_ceil(block);
-        let mut dbranches: Vec<&mut [f32]> = dbranch.chunks_mut(block * width).collect();
-        dbranches.resize_with(blocks, Default::default);
-        let partials = ds.par_chunks_mut(block * width).zip(dbranches).enumerate().map(|(i, (ds, dbranch))| {
-            let mut partial = vec![0.0; 2 * width];
-            let input = self.input(x, branch, i * block, ds.len() / width);
-            let dy = &dy[i * block * width..][..ds.len()];
-            dispatch(Rows { norm: self, input, weight, dy, ds, dbranch, partial: &mut partial });
-            partial
-        });
-        let mut partial = sum_in_order(partials.collect::<Vec<Vec<f32>>>());
-        partial.resize(2 * width, 0.0);
-        let bias = partial.split_off(width);
-        NormGradients { sum: ds, branch: dbranch, weight: partial, bias }
-    }
-}
-
-impl Backward for Norm {
-    fn backward(
-        &self,
-        arguments: &[Tensor],
-        _result: &Tensor,
-        gradient: &Tensor,
-    ) -> candle_core::Result<Vec<Option<Tensor>>> {
-        let gradient = gradient.contiguous()?;
-        let (x, weight) = (&arguments[0], &arguments[1]);
-        let (branch, wants_branch) = match arguments.get(3) {
-            Some(branch) => (branch.clone(), branch.track_op()),
-            None => (Tensor::zeros(0, DType::F32, x.device())?, false),
-        };
-        let gradients = with_values([x, weight, &branch, &gradient], |[x, weight, branch, dy]| {
-            Ok(self.gradients(x, branch, weight, dy, wants_branch))
-        })?;
-        let NormGradients { sum, branch, weight, bias } = gradients;
-        let tensor = |values: Vec<f32>, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-        let sum = tensor(sum, x)?;
-        let dropped = (!branch.is_empty()).then(|| tensor(branch, x)).transpose()?;
-        let mut gradients = vec![
-            x.track_op().then(|| sum.clone()),
-            arguments[1].track_op().then(|| tensor(weight, &arguments[1])).transpose()?,
-            arguments[2].track_op().then(|| tensor(bias, &arguments[2])).transpose()?,
-        ];
-        if arguments.len() > 3 {
-            gradients.push(wants_branch.then(|| dropped.unwrap_or(sum)));
-        }
-        Ok(gradients)
     }
 }

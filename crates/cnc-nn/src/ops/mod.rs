@@ -1,19 +1,17 @@
 //! Differentiable operations whose backward pass is exact, and quick on the CPU.
 //!
-//! Each op is one module in three parts: the *composed* form in plain Candle ops (it runs on every device and data
-//! type and is the oracle of the tests), the CPU kernel for `f32`, and the `CustomOp` that takes part in Candle's
-//! autograd. The function named like the module picks; nothing outside knows which one ran.
-//!
-//! [`residual`] is a whole network of residual blocks in one: on the CPU a convolution reads what the one before gives and
-//! normalises it on the way, so that of each convolution one tensor is kept, and nothing else. [`sublayer`] is half a
-//! transformer layer in one.
+//! Each op is one thin file: the check of its arguments, the *composed* form in plain Candle ops (it runs on every device and
+//! data type, and is the [`oracle`](crate::oracle) of the tests), and the call of its kernel for `f32` on the CPU. The
+//! function picks; nothing outside knows which one ran. Convolution, maximum pooling, batch norm and softmax by themselves have the
+//! composed form alone: networks use them within [`conv_relu_pool`] and within the layers
+//! [`Residual`](crate::layers::Residual) and [`Stem`](crate::layers::Stem).
 //!
 //! Results do not depend on the number of threads: work is cut into blocks by the shapes alone and partial sums are
 //! added in the order of the blocks. The gradient of an input that nobody tracks is not computed.
 //!
 //! ```
 //! use candle_core::{Device, Tensor, Var};
-//! use cnc_nn::ops::conv_relu_pool::conv_relu_pool;
+//! use cnc_nn::ops::conv_relu_pool;
 //!
 //! let images = Tensor::ones((2, 3, 8, 8), candle_core::DType::F32, &Device::Cpu)?;
 //! let weight = Var::from_tensor(&Tensor::full(0.5f32, (4, 3, 3, 3), &Device::Cpu)?)?;
@@ -23,64 +21,36 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod activation;
-pub mod attention;
-pub(crate) mod autograd;
-pub mod batch_norm;
-mod blocks;
-pub(crate) mod collect;
-pub mod conv2d;
-pub mod conv_relu_pool;
-pub mod dropout;
-pub mod embedding;
-mod error;
-pub mod feed_forward;
-mod gemm;
-mod gradients;
-pub mod layer_norm;
-pub mod linear;
-mod microkernel;
-pub mod pool;
-pub mod relu;
-pub mod residual;
-pub mod sequences;
-mod simd;
-pub mod softmax;
-mod special;
-mod storage;
-pub mod sublayer;
+pub(crate) mod activation;
+pub(crate) mod attention;
+pub(crate) mod batch_norm;
+mod check;
+pub(crate) mod conv2d;
+pub(crate) mod conv_relu_pool;
+pub(crate) mod dropout;
+pub(crate) mod embedding;
+pub(crate) mod feed_forward;
+pub(crate) mod layer_norm;
+pub(crate) mod linear;
+pub(crate) mod pool;
+pub(crate) mod relu;
+pub(crate) mod residual;
+mod softmax;
+pub(crate) mod sublayer;
 
-pub use error::OpError;
-
-use candle_core::{DType, Device, Tensor};
-
-/// One value a channel in each of `arguments`.
-fn check_by_channel(op: &'static str, channels: usize, arguments: &[&Tensor]) -> Result<(), OpError> {
-    match arguments.iter().find(|argument| argument.dims() != [channels]) {
-        Some(argument) => Err(OpError::ByChannel { op, channels, shape: argument.dims().to_vec() }),
-        None => Ok(()),
-    }
-}
-
-/// `count` if that many values of a channel have a variance; `x` is the tensor that they are in.
-fn several_values(op: &'static str, count: usize, x: &Tensor) -> Result<usize, OpError> {
-    if count > 1 { Ok(count) } else { Err(OpError::TooFewValues { op, count, shape: x.dims().to_vec() }) }
-}
-
-/// One bias value an output, if there is a bias at all.
-fn check_bias(op: &'static str, bias: Option<&Tensor>, outputs: usize) -> Result<(), OpError> {
-    match bias {
-        Some(bias) if bias.dims() != [outputs] => {
-            Err(OpError::Bias { op, expected: outputs, shape: bias.dims().to_vec() })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The bias, or zeros that nobody tracks.
-fn bias_or_zeros(bias: Option<&Tensor>, outputs: usize) -> candle_core::Result<Tensor> {
-    match bias {
-        Some(bias) => bias.contiguous(),
-        None => Tensor::zeros(outputs, DType::F32, &Device::Cpu),
-    }
-}
+pub use crate::kernels::activation::Activation;
+pub use crate::kernels::dropout::Mask;
+pub use crate::kernels::sequences::Sequences;
+pub use crate::op_error::OpError;
+pub use activation::activate;
+pub use attention::self_attention;
+pub use conv_relu_pool::conv_relu_pool;
+pub use conv2d::conv2d;
+pub use dropout::dropout;
+pub use embedding::embedding;
+pub use feed_forward::feed_forward;
+pub use layer_norm::{add_norm, layer_norm};
+pub use linear::{Map, linear};
+pub use pool::{global_average_pool, max_pool2d};
+pub use relu::relu;
+pub use softmax::softmax;

@@ -7,18 +7,18 @@
 //! The branch is multi-head self-attention with its output map, or the feed-forward part. Between its parts no gradient
 //! goes through Candle's store, and that of `x` is summed where the last product of it is made.
 
-use candle_core::{Shape, Tensor};
+use candle_core::Tensor;
 
-use super::OpError;
-use super::activation::Activation;
-use super::attention::{self, SelfAttention};
-use super::autograd::{Backward, Computed, differentiable};
-use super::dropout::Mask;
-use super::feed_forward::{self, FeedForward, Map};
-use super::layer_norm::{self, Norm, NormGradients};
-use super::linear::{self, Size};
-use super::sequences::Sequences;
-use super::storage::{on_cpu_f32, tensors, with_values};
+use super::linear::{self, Map};
+use super::{attention, feed_forward, layer_norm};
+use crate::autograd::{Pass, apply, on_cpu_f32};
+use crate::kernels::activation::Activation;
+use crate::kernels::attention::{Attention as Kernel, Kept};
+use crate::kernels::dropout::Mask;
+use crate::kernels::layer_norm::Norm;
+use crate::kernels::linear::Size;
+use crate::kernels::sequences::Sequences;
+use crate::op_error::OpError;
 
 const ATTENTION: &str = "attention_sublayer";
 const FEED_FORWARD: &str = "feed_forward_sublayer";
@@ -40,7 +40,7 @@ pub struct Join<'a> {
 /// Multi-head self-attention and the map of its joined heads.
 #[derive(Debug, Clone, Copy)]
 pub struct Attention<'a> {
-    /// Weight and bias of query, key and value: see [`self_attention`](super::attention::self_attention).
+    /// Weight and bias of query, key and value: see [`self_attention`](crate::ops::self_attention).
     pub projections: [Map<'a>; 3],
     /// Heads, which divide the projections' width.
     pub heads: usize,
@@ -64,10 +64,31 @@ pub fn attention_sublayer(x: &Tensor, branch: Attention, sequences: &Sequences, 
     if !on_cpu_f32(&[x, wq, bq, wk, bk, wv, bv, output.0, output.1, join.weight, join.bias]) {
         return composed_attention(x, branch, sequences, join);
     }
-    let (attention, mut arguments) = SelfAttention::new(x, projections, size, heads, sequences, mask)?;
-    arguments.extend([output.0.contiguous()?, output.1.contiguous()?]);
-    let output = Size { rows: size.rows, inputs: size.outputs, outputs: size.inputs };
-    run(ATTENTION, AttentionBranch { attention, output, heads: Vec::new() }, arguments, join)
+    let kernel = Kernel { size, heads, sequences: sequences.clone(), mask };
+    let (again, norm) = (kernel.clone(), join.norm()?);
+    let output_size = Size { rows: size.rows, inputs: size.outputs, outputs: size.inputs };
+    // What is kept are the joined heads, what they were made from, and the branch.
+    let forward = |[x, wq, bq, wk, bk, wv, bv, wo, bo, weight, bias]: [&[f32]; 11]| {
+        let (heads, kept) = kernel.forward([x, wq, bq, wk, bk, wv, bv]);
+        let branch = output_size.forward(&heads, wo, bo);
+        (norm.forward(x, &branch, weight, bias), (heads, kept, branch))
+    };
+    let backward = move |(heads, kept, branch): &(Vec<f32>, Kept, Vec<f32>), pass: Pass<[&[f32]; 11], [bool; 11]>| {
+        let [x, wq, bq, wk, bk, wv, bv, wo, _, weight, _] = pass.arguments;
+        let [w0, w1, w2, w3, w4, w5, w6, wo_wanted, bo_wanted, ..] = pass.wanted;
+        let of_norm = norm.gradients(x, branch, weight, pass.dy, true);
+        let dy = of_norm.branch();
+        let dheads = output_size.input(wo, dy, &[]);
+        let (arguments, wanted) = ([x, wq, bq, wk, bk, wv, bv], [w0, w1, w2, w3, w4, w5, w6]);
+        let gradients = again.backward(kept, arguments, [heads, &dheads], &of_norm.sum, wanted);
+        let [dx, dwq, dbq, dwk, dbk, dwv, dbv] = gradients;
+        let dwo = wo_wanted.then(|| output_size.weight(heads, dy));
+        let dbo = bo_wanted.then(|| output_size.bias(dy));
+        [dx, dwq, dbq, dwk, dbk, dwv, dbv, dwo, dbo, Some(of_norm.weight), Some(of_norm.bias)]
+    };
+    let (wo, bo) = output;
+    let arguments = [x, wq, bq, wk, bk, wv, bv, wo, bo, join.weight, join.bias];
+    Ok(apply(ATTENTION, arguments, x.shape(), forward, backward)?)
 }
 
 /// `x` of shape `(..., in)` through `first`, the activation and `second`, which returns to `in`: the same shape.
@@ -86,11 +107,31 @@ pub fn feed_forward_sublayer(
     if !on_cpu_f32(&[x, first.0, first.1, second.0, second.1, join.weight, join.bias]) {
         return composed_feed_forward(x, first, activation, second, join);
     }
-    let (op, arguments) = FeedForward::new(x, first, activation, second)?;
-    run(FEED_FORWARD, op, arguments, join)
+    let (kernel, norm) = (feed_forward::kernel(x, first, activation, second)?, join.norm()?);
+    // What is kept are the sums before the activation, and the branch.
+    let forward = |[x, w1, b1, w2, b2, weight, bias]: [&[f32]; 7]| {
+        let (branch, sums) = kernel.forward([x, w1, b1, w2, b2]);
+        (norm.forward(x, &branch, weight, bias), (sums, branch))
+    };
+    let backward = move |(sums, branch): &(Vec<f32>, Vec<f32>), pass: Pass<[&[f32]; 7], [bool; 7]>| {
+        let [x, w1, b1, w2, b2, weight, _] = pass.arguments;
+        let [of_x, of_w1, of_b1, of_w2, of_b2, ..] = pass.wanted;
+        let of_norm = norm.gradients(x, branch, weight, pass.dy, true);
+        let (arguments, wanted) = ([x, w1, b1, w2, b2], [of_x, of_w1, of_b1, of_w2, of_b2]);
+        let [dx, dw1, db1, dw2, db2] = kernel.backward(sums, arguments, of_norm.branch(), &of_norm.sum, wanted);
+        [dx, dw1, db1, dw2, db2, Some(of_norm.weight), Some(of_norm.bias)]
+    };
+    let arguments = [x, first.0, first.1, second.0, second.1, join.weight, join.bias];
+    Ok(apply(FEED_FORWARD, arguments, x.shape(), forward, backward)?)
 }
 
-/// [`attention_sublayer`] in plain Candle ops.
+impl Join<'_> {
+    fn norm(&self) -> candle_core::Result<Norm> {
+        Ok(Norm { width: self.weight.dim(0)?, epsilon: self.epsilon, mask: self.mask })
+    }
+}
+
+/// [`attention_sublayer`](crate::ops::sublayer::attention_sublayer) in plain Candle ops.
 ///
 /// # Errors
 /// Only those of Candle.
@@ -100,7 +141,7 @@ pub fn composed_attention(x: &Tensor, branch: Attention, sequences: &Sequences, 
     composed(x, &linear::composed(&y, output.0, Some(output.1))?, join)
 }
 
-/// [`feed_forward_sublayer`] in plain Candle ops.
+/// [`feed_forward_sublayer`](crate::ops::sublayer::feed_forward_sublayer) in plain Candle ops.
 ///
 /// # Errors
 /// Only those of Candle.
@@ -130,94 +171,4 @@ fn check(op: &'static str, x: &Tensor, last: Map, join: Join) -> Result<(), OpEr
         *last = outputs;
     }
     Err(OpError::Branch { op, x: x.dims().to_vec(), branch })
-}
-
-/// What a sub-layer adds to its input. Arguments: `x`, then the branch's own.
-pub(super) trait Branch: Send + Sync + 'static {
-    /// The branch; what the backward pass needs is kept.
-    fn forward(&mut self, arguments: &[Tensor]) -> candle_core::Result<Vec<f32>>;
-
-    /// The gradients of the arguments for `dy`, that of the branch; `residual`, unless it is empty, is added to that of `x`.
-    fn backward(
-        &self,
-        arguments: &[Tensor],
-        dy: &[f32],
-        residual: &[f32],
-    ) -> candle_core::Result<Vec<Option<Vec<f32>>>>;
-}
-
-/// Self-attention, then a linear map of the joined heads. Arguments: those of [`SelfAttention`], weight and bias of the map.
-struct AttentionBranch {
-    attention: SelfAttention,
-    output: Size,
-    /// The joined heads.
-    heads: Vec<f32>,
-}
-
-impl AttentionBranch {
-    /// The attention's arguments; weight and bias of the output map.
-    fn split(arguments: &[Tensor]) -> (&[Tensor], &Tensor, &Tensor) {
-        let (attention, output) = arguments.split_at(arguments.len() - 2);
-        (attention, &output[0], &output[1])
-    }
-}
-
-impl Branch for AttentionBranch {
-    fn forward(&mut self, arguments: &[Tensor]) -> candle_core::Result<Vec<f32>> {
-        let (arguments, weight, bias) = Self::split(arguments);
-        self.heads = self.attention.forward(arguments)?;
-        with_values([weight, bias], |[weight, bias]| Ok(self.output.forward(&self.heads, weight, bias)))
-    }
-
-    fn backward(
-        &self,
-        arguments: &[Tensor],
-        dy: &[f32],
-        residual: &[f32],
-    ) -> candle_core::Result<Vec<Option<Vec<f32>>>> {
-        let (arguments, weight, bias) = Self::split(arguments);
-        let dheads = with_values([weight], |[weight]| Ok(self.output.input(weight, dy, &[])))?;
-        let mut gradients = self.attention.backward(arguments, &self.heads, &dheads, residual)?;
-        gradients.push(weight.track_op().then(|| self.output.weight(&self.heads, dy)));
-        gradients.push(bias.track_op().then(|| self.output.bias(dy)));
-        Ok(gradients)
-    }
-}
-
-/// Arguments: those of the branch, weight and bias of the normalisation.
-struct Sublayer<B> {
-    branch: B,
-    norm: Norm,
-    /// What the branch has made.
-    values: Vec<f32>,
-}
-
-fn run(op: &'static str, mut branch: impl Branch, mut arguments: Vec<Tensor>, join: Join) -> Result<Tensor, OpError> {
-    let (x, weight, bias) = (arguments[0].clone(), join.weight.contiguous()?, join.bias.contiguous()?);
-    let norm = Norm { width: weight.dim(0)?, epsilon: join.epsilon, mask: join.mask };
-    let values = branch.forward(&arguments)?;
-    let y = with_values([&x, &weight, &bias], |[x, weight, bias]| Ok(norm.forward(x, &values, weight, bias)))?;
-    arguments.extend([weight, bias]);
-    let sublayer = Sublayer { branch, norm, values };
-    Ok(differentiable(op, Computed::Values(y, Shape::from(x.dims())), arguments, sublayer)?)
-}
-
-impl<B: Branch> Backward for Sublayer<B> {
-    fn backward(
-        &self,
-        arguments: &[Tensor],
-        _result: &Tensor,
-        gradient: &Tensor,
-    ) -> candle_core::Result<Vec<Option<Tensor>>> {
-        let gradient = gradient.contiguous()?;
-        let (of_branch, of_norm) = arguments.split_at(arguments.len() - 2);
-        let normed = with_values([&arguments[0], &of_norm[0], &gradient], |[x, weight, dy]| {
-            Ok(self.norm.gradients(x, &self.values, weight, dy, true))
-        })?;
-        let mut gradients = self.branch.backward(of_branch, normed.branch(), &normed.sum)?;
-        let NormGradients { weight, bias, .. } = normed;
-        gradients.push(of_norm[0].track_op().then_some(weight));
-        gradients.push(of_norm[1].track_op().then_some(bias));
-        tensors(gradients, arguments)
-    }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
 
-use super::{Gradients, Optimizer};
+use super::gradients::Gradients;
+use super::optimizer::Optimizer;
 use crate::error::Result;
 use crate::parameters::fit;
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use candle_core::{Tensor, Var};
 
 use super::numbers;
+use crate::autograd::collecting;
 use crate::error::{Error, Result};
-use crate::ops::collect::collecting;
 
 /// The gradients of one step, by the names of their parameters.
 ///
@@ -24,9 +24,13 @@ impl Gradients {
     /// The gradients of `loss`, by a backward pass.
     ///
     /// # Errors
+    /// [`Error::LossShape`] for a loss of more than one value.
     /// [`Error::MissingGradients`] lists the parameters that no gradient reached. Candle gives none, and no error, where
     /// an operation has no backward pass; training on would leave everything before it frozen.
     pub fn of(loss: &Tensor, parameters: &[(String, Var)]) -> Result<Self> {
+        if loss.elem_count() != 1 {
+            return Err(Error::LossShape { shape: loss.dims().to_vec() });
+        }
         let variables = parameters.iter().map(|(_, parameter)| parameter.as_tensor());
         let (store, mut collected) = collecting(variables, || loss.backward());
         let mut store = store?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use candle_core::{Tensor, Var};
 
-use super::Gradients;
+use super::gradients::Gradients;
 use crate::error::{Error, Result};
 
 /// Parameters that share their weight decay and their learning rate, for example everything but biases, or the

@@ -5,6 +5,8 @@ use std::cell::Cell;
 use candle_core::{CpuStorage, DType, InplaceOp1, InplaceOp2, Layout, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 
+use crate::autograd::slice;
+
 /// Numbers that one thread works on at a time: three or four arrays of it fit into a core's second-level cache.
 const BLOCK: usize = 1 << 15;
 /// Below this many numbers waking another thread takes longer than the work.
@@ -40,7 +42,7 @@ pub(super) fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
     }
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { bail!("a CPU tensor without CPU storage") };
-    let values = numbers(storage, layout)?;
+    let values = slice(storage, layout)?;
     if values.len() < PARALLEL_FROM {
         return Ok(values.chunks(BLOCK).map(squares_of_block).sum());
     }
@@ -119,14 +121,7 @@ impl<F: FnOnce(&mut [f32], &[f32]) -> Result<()>> InplaceOp2 for Change<F> {
     }
 
     fn cpu_fwd(&self, changed: &mut CpuStorage, l1: &Layout, read: &CpuStorage, l2: &Layout) -> Result<()> {
-        self.function()?(numbers_mut(changed, l1)?, numbers(read, l2)?)
-    }
-}
-
-fn numbers<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) if end <= values.len() => Ok(&values[start..end]),
-        _ => bail!("expected contiguous f32 values"),
+        self.function()?(numbers_mut(changed, l1)?, slice(read, l2)?)
     }
 }
 

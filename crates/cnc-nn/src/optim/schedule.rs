@@ -23,6 +23,14 @@ pub enum Schedule {
         /// Steps of the run.
         steps: u64,
     },
+    /// Up from 0 to the base rate in a straight line over `warmup` steps, then down to 0 along half a cosine
+    /// (`transformers.get_cosine_schedule_with_warmup`); 0 after the last step.
+    CosineWithWarmup {
+        /// Steps on the way up; may be 0.
+        warmup: u64,
+        /// Steps of the run, those on the way up included.
+        steps: u64,
+    },
     /// Up from 0 to the base rate in a straight line over `warmup` steps, then down to 0 in another
     /// (`transformers.get_linear_schedule_with_warmup`).
     LinearWithWarmup {
@@ -40,14 +48,21 @@ impl Schedule {
         match *self {
             Self::Constant => 1.0,
             Self::Step { every, gamma } => gamma.powf((step / every.max(1)) as f64),
-            Self::Cosine { steps } if step >= steps => 0.0,
-            Self::Cosine { steps } => (1.0 + (PI * ratio(step, steps)).cos()) / 2.0,
-            Self::LinearWithWarmup { warmup, .. } if step < warmup => ratio(step, warmup),
+            Self::CosineWithWarmup { warmup, .. } | Self::LinearWithWarmup { warmup, .. } if step < warmup => {
+                ratio(step, warmup)
+            }
+            Self::Cosine { steps } => half_cosine(step, steps),
+            Self::CosineWithWarmup { warmup, steps } => half_cosine(step - warmup, steps.saturating_sub(warmup)),
             Self::LinearWithWarmup { warmup, steps } => {
                 ratio(steps.saturating_sub(step), steps.saturating_sub(warmup)).min(1.0)
             }
         }
     }
+}
+
+/// From 1 to 0 over `steps`; 0 after that.
+fn half_cosine(step: u64, steps: u64) -> f64 {
+    if step >= steps { 0.0 } else { (1.0 + (PI * ratio(step, steps)).cos()) / 2.0 }
 }
 
 fn ratio(part: u64, whole: u64) -> f64 {
@@ -89,10 +104,22 @@ mod tests {
     }
 
     #[test]
+    fn a_cosine_after_warm_up_falls_from_the_rate_to_zero() {
+        let factors = factors(Schedule::CosineWithWarmup { warmup: 2, steps: 6 }, 8);
+        let expected = [0.0, 0.5, 1.0, (1.0 + 0.5f64.sqrt()) / 2.0, 0.5, (1.0 - 0.5f64.sqrt()) / 2.0, 0.0, 0.0];
+        for (factor, expected) in factors.iter().zip(expected) {
+            assert!((factor - expected).abs() < 1e-12, "{factor} {expected}");
+        }
+        let schedule = Schedule::CosineWithWarmup { warmup: 0, steps: 9 };
+        assert!((0..12).all(|step| schedule.factor(step) == Schedule::Cosine { steps: 9 }.factor(step)));
+    }
+
+    #[test]
     fn a_run_of_no_steps_does_not_divide_by_zero() {
         let schedules = [
             Schedule::Step { every: 0, gamma: 0.1 },
             Schedule::Cosine { steps: 0 },
+            Schedule::CosineWithWarmup { warmup: 0, steps: 0 },
             Schedule::LinearWithWarmup { warmup: 0, steps: 0 },
         ];
         assert!(schedules.iter().all(|schedule| schedule.factor(0).is_finite()));

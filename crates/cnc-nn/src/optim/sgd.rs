@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 
-use super::group::{Slot, pair, require, slots};
-use super::{Gradients, Optimizer, ParameterGroup, numbers};
+use super::gradients::Gradients;
+use super::group::{ParameterGroup, Slot, pair, require, slots};
+use super::numbers;
+use super::optimizer::Optimizer;
 use crate::error::{Error, Result};
 use crate::parameters::fit;
 
@@ -163,10 +165,11 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::{init, seeded};
+    use crate::init;
+    use cnc_base::seeds::of_parameter;
 
     fn noise(name: &str, count: usize) -> Tensor {
-        let values = init::draw(init::pytorch_default(1), &count.into(), &mut seeded::generator(0, name));
+        let values = init::draw(init::pytorch_default(1), &count.into(), &mut of_parameter(0, name));
         Tensor::from_vec(values, count, &Device::Cpu).unwrap()
     }
 

@@ -6,19 +6,17 @@ use std::hash::{Hash, Hasher};
 
 use anyhow::Result;
 use clap::Args;
-use cnc_data::{DataError, Dataset, Group, HubCache, Split, SplitName};
+use cnc_data::{DataError, Group, HubCache, Split};
 use rayon::prelude::*;
 
-use super::open_manifest;
-use crate::data::DataSettings;
-use crate::network::{self, WEIGHTS};
-use crate::say::result;
-
-/// Below this many samples, the accuracy of a group has an interval of more than 40 points.
-const FEW: usize = 20;
-
-/// Names that a warning lists.
-const LISTED: usize = 6;
+use super::progress;
+use super::say::result;
+use crate::config::data::DataSettings;
+use crate::config::manifest;
+use crate::config::network::{self, WEIGHTS};
+use crate::error::told;
+use crate::run::data;
+use crate::run::opened::few_samples;
 
 /// Which dataset.
 #[derive(Debug, Args)]
@@ -39,19 +37,19 @@ pub(super) struct Arguments {
 
 /// Open the dataset, which reads and decodes every row, and print what is in it.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let manifest = open_manifest(&arguments.dataset)?;
-    let mut data = arguments.data.clone();
-    if manifest.is_text() && data.tokenizer.is_none() {
+    let manifest = manifest::open(&arguments.dataset)?;
+    let mut settings = arguments.data.clone();
+    if manifest.is_text() && settings.tokenizer.is_none() {
         // That of the weights which the recipe starts from, where they are here.
         let weights = manifest.weights()?.and_then(|weights| HubCache::from_env().find_in(&weights, WEIGHTS).ok());
-        data.tokenizer = weights.map(|weights| network::folder(&weights).to_owned());
+        settings.tokenizer = weights.map(|weights| network::folder(&weights).to_owned());
     }
-    let dataset = data.open(manifest, None, arguments.seed)?;
+    let dataset = data::open(&settings, manifest, None, arguments.seed, &progress::listener())?;
     let splits = [&*dataset.train, &*dataset.validation, &*dataset.test];
     let is_text = dataset.train.text(0).is_some();
     result!("{}: every row was read{}", dataset.name, if is_text { "" } else { " and decoded" });
     for skipped in &dataset.skipped {
-        result!("left out of {}: {}", skipped.split, skipped.problem);
+        result!("left out of {}: {}", skipped.split, told(&skipped.problem, skipped.remedy.as_ref()));
     }
     result!("\n{:<24} {:>10} {:>10} {:>10}", "rows", "train", "validation", "test");
     let row =
@@ -110,48 +108,6 @@ fn lengths(splits: &[&Split; 3]) -> Option<[[usize; 3]; 2]> {
         sorted.each_ref().map(|lengths| lengths.get(place(lengths.len())).copied().unwrap_or(0))
     };
     Some([at(|count| count / 2), at(|count| count.saturating_sub(1))])
-}
-
-/// Warnings of classes and groups that are too small in a split for their accuracy to mean much. Nothing is decoded for
-/// them: a training run gives them as well.
-pub(super) fn few_samples(dataset: &Dataset) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for split in [&dataset.train, &dataset.validation, &dataset.test] {
-        let name = split.name();
-        let of_class = |index: usize| split.labels().iter().filter(|label| **label as usize == index).count();
-        let classes: Vec<(&str, usize)> =
-            dataset.classes.iter().enumerate().map(|(index, class)| (class.as_str(), of_class(index))).collect();
-        let groups: Vec<(&str, usize)> =
-            split.groups().iter().map(|group| (group.name.as_str(), group.rows.len())).collect();
-        let mut warn = |what: &str, counts: &[(&str, usize)], none: &str| {
-            let (empty, few): (Vec<_>, Vec<_>) =
-                counts.iter().filter(|(_, count)| *count < FEW).partition(|(_, count)| *count == 0);
-            if !empty.is_empty() {
-                let names = listed(empty.iter().map(|(name, _)| format!("`{name}`")));
-                warnings.push(format!("{what} without any {name} sample{none}: {names}"));
-            }
-            if !few.is_empty() {
-                let names = listed(few.iter().map(|(name, count)| format!("`{name}` {count}")));
-                warnings.push(format!("{what} with fewer than {FEW} {name} samples: {names}"));
-            }
-        };
-        warn("classes", &classes, "");
-        if !dataset.attributes.is_empty() {
-            let none = if name == SplitName::Train { "" } else { ", which are left out of the worst group" };
-            warn("groups", &groups, none);
-        }
-    }
-    warnings
-}
-
-/// The first names of a list, and how many more there are.
-fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
-    let more = names.len().saturating_sub(LISTED);
-    let mut text = names.take(LISTED).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        text += &format!(" and {more} more");
-    }
-    text
 }
 
 /// Warnings of samples that stand in two splits.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use cnc_data::{DataError, HubCache, Manifest, builtin};
 
-use crate::say::result;
+use super::say::result;
 
 /// Print the built-in datasets and whether their data is here.
 pub(super) fn run() -> Result<()> {
@@ -11,7 +11,7 @@ pub(super) fn run() -> Result<()> {
     for name in builtin::names() {
         match Manifest::open(name)?.is_present(&hub) {
             Ok(()) => result!("{name:<14} on this machine"),
-            Err(DataError::NotFetched { command, .. }) => result!("{name:<14} not on this machine: {command}"),
+            Err(DataError::NotFetched { .. }) => result!("{name:<14} not on this machine: cargo xtask fetch {name}"),
             Err(error) => return Err(error.into()),
         }
     }

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
+use super::say::result;
+use crate::config::selection::Selection;
 use crate::methods::METHODS;
-use crate::say::result;
-use crate::selection::Selection;
 
 /// Print what is known of each method.
 pub(super) fn run() -> Result<()> {

@@ -2,23 +2,24 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::anyhow;
 use clap::{Parser, Subcommand};
-use cnc_data::{DataError, Manifest};
 
 use crate::error::{Interrupted, UsageError, shown};
-use crate::say::{self, note};
 
 mod check;
 mod compare;
 mod datasets;
 mod evaluate;
-mod grid;
 mod methods;
 mod predict;
+mod progress;
 mod report;
-mod series;
+mod say;
+mod start;
 mod train;
+
+use say::note;
 
 /// Train classifiers that do not rely on spurious correlations.
 ///
@@ -94,12 +95,4 @@ pub fn main() -> ExitCode {
             }
         }
     }
-}
-
-/// An unknown name is a mistake in the command, a bad file is not.
-fn open_manifest(dataset: &str) -> Result<Manifest> {
-    Manifest::open(dataset).map_err(|error| match error {
-        DataError::UnknownDataset { .. } => UsageError(error.to_string()).into(),
-        error => error.into(),
-    })
 }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use cnc_nn::files::write_atomically;
+use cnc_base::files::write_atomically;
 
-use crate::report::{RunRecord, render};
-use crate::say::result;
+use super::say::result;
+use crate::record::{FinishedRun, RecordError};
+use crate::report::{RunView, render};
 
 /// Which runs, and where to.
 #[derive(Debug, Args)]
@@ -25,10 +26,11 @@ pub(super) struct Arguments {
 
 /// Read the runs and write the page.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let records = arguments.runs.iter().map(|folder| RunRecord::read(folder)).collect::<Result<Vec<_>, _>>()?;
+    let view = |folder: &PathBuf| RunView::of(&FinishedRun::open(folder)?);
+    let views: Vec<RunView> = arguments.runs.iter().map(view).collect::<Result<_, RecordError>>()?;
     let first = arguments.runs.first().context("no run was given")?;
     let path = arguments.out.clone().unwrap_or_else(|| first.join("report.html"));
-    write_atomically(&path, render(&records).as_bytes())?;
+    write_atomically(&path, render(&views).as_bytes())?;
     result!("{}", path.display());
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::error::UsageError;
 /// The published figures on one dataset.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Paper {
+pub(crate) struct Paper {
     /// Where they are from.
     pub source: String,
     /// Which average they are.
@@ -22,7 +22,7 @@ pub struct Paper {
 /// The two averages that papers report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum AverageKind {
+pub(crate) enum AverageKind {
     /// The share of right test samples.
     Plain,
     /// The accuracies of the groups, weighted by their shares of the training split.
@@ -32,7 +32,7 @@ pub enum AverageKind {
 /// Published accuracies of a method, in %.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PaperFigures {
+pub(crate) struct PaperFigures {
     /// Of the worst group.
     pub worst_group: f64,
     /// On average.
@@ -44,7 +44,7 @@ impl Paper {
     ///
     /// # Errors
     /// When the file is not what it should be.
-    pub fn of(dataset: &str) -> Result<Option<Self>, UsageError> {
+    pub(crate) fn of(dataset: &str) -> Result<Option<Self>, UsageError> {
         let parse = |text: &str| {
             toml::from_str(text).map_err(|e| UsageError(format!("paper.toml of {dataset}: {}", e.to_string().trim())))
         };
@@ -62,7 +62,7 @@ mod tests {
             let Some(paper) = Paper::of(dataset).unwrap() else { continue };
             assert!(!paper.methods.is_empty() && !paper.source.is_empty());
             for (method, figures) in paper.methods {
-                crate::methods::find(&method).unwrap();
+                crate::methods::Methods::default().find(&method).unwrap();
                 assert!(figures.worst_group <= figures.average && figures.average <= 100.0, "{dataset}: {method}");
             }
         }

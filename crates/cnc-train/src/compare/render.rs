@@ -1,18 +1,19 @@
 //! A comparison as text, Markdown and HTML, the same cells in each, and as CSV.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use cnc_core::bootstrap::Difference;
+use cnc_base::files::write_atomically;
+use cnc_core::evaluation::Difference;
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::{AverageKind, Comparison, MethodRow, Spread};
+use super::comparison::{Comparison, MethodRow, Spread};
+use super::paper::AverageKind;
 use crate::report::document;
-use crate::table::{NO_RULE, aligned};
-
-/// What stands where there is no figure.
-const NONE: &str = "-";
+use crate::report::format::{NO_FIGURE, plain_percent};
+use crate::report::table::{NO_RULE, aligned};
 
 /// The names of the columns.
 fn header(comparison: &Comparison) -> Vec<String> {
@@ -30,22 +31,22 @@ fn header(comparison: &Comparison) -> Vec<String> {
 fn cells(comparison: &Comparison, method: &MethodRow) -> Vec<String> {
     let mut cells = vec![
         method.title.clone(),
-        percent(method.worst_group),
-        percent(method.average),
-        percent(method.adjusted_average),
-        percent(method.gap),
+        mean_and_deviation(method.worst_group),
+        mean_and_deviation(method.average),
+        mean_and_deviation(method.adjusted_average),
+        mean_and_deviation(method.gap),
     ];
     if comparison.paper.is_some() {
-        let figure = |value: Option<f64>| value.map_or(NONE.to_owned(), |value| format!("{value:.1}"));
+        let figure = |value: Option<f64>| value.map_or(NO_FIGURE.to_owned(), |value| format!("{value:.1}"));
         cells.push(figure(method.paper.map(|paper| paper.worst_group)));
         cells.push(figure(method.paper.map(|paper| paper.average)));
         let ours = method.worst_group.map(|worst| 100.0 * worst.mean);
         let above = ours.zip(method.paper).map(|(ours, paper)| ours - paper.worst_group);
-        cells.push(above.map_or(NONE.to_owned(), |above| format!("{above:+.1}")));
+        cells.push(above.map_or(NO_FIGURE.to_owned(), |above| format!("{above:+.1}")));
     }
     cells.push(epochs(method));
-    cells.push(method.duration_s.map_or(NONE.to_owned(), |time| format!("{:.0}", time.mean)));
-    cells.push(method.peak_memory_bytes.map_or(NONE.to_owned(), |bytes| (bytes >> 20).to_string()));
+    cells.push(method.duration_s.map_or(NO_FIGURE.to_owned(), |time| format!("{:.0}", time.mean)));
+    cells.push(method.peak_memory_bytes.map_or(NO_FIGURE.to_owned(), |bytes| (bytes >> 20).to_string()));
     cells.push(method.label_budget.clone());
     if comparison.methods.iter().any(|method| !method.set.is_empty()) {
         cells.push(method.set.join(" "));
@@ -60,11 +61,11 @@ fn epochs(method: &MethodRow) -> String {
 }
 
 /// Mean and deviation in %.
-fn percent(spread: Option<Spread>) -> String {
-    match spread {
-        None => NONE.to_owned(),
-        Some(Spread { mean, deviation: None }) => format!("{:.1}", 100.0 * mean),
-        Some(Spread { mean, deviation: Some(deviation) }) => format!("{:.1} ± {:.1}", 100.0 * mean, 100.0 * deviation),
+fn mean_and_deviation(spread: Option<Spread>) -> String {
+    let mean = plain_percent(spread.map(|spread| spread.mean));
+    match spread.and_then(|spread| spread.deviation) {
+        None => mean,
+        Some(deviation) => format!("{mean} ± {}", plain_percent(Some(deviation))),
     }
 }
 
@@ -81,7 +82,7 @@ fn pair_rows(comparison: &Comparison) -> Vec<Vec<String>> {
         found.map_or(name.to_owned(), |method| method.title.clone())
     };
     let figures = |difference: Option<&Difference>| match difference {
-        None => [NONE, NONE, NONE].map(str::to_owned),
+        None => [NO_FIGURE, NO_FIGURE, NO_FIGURE].map(str::to_owned),
         Some(d) => [
             format!("{:+.1}", 100.0 * d.observed),
             format!("{:+.1} to {:+.1}", 100.0 * d.low, 100.0 * d.high),
@@ -140,9 +141,23 @@ fn pairs(comparison: &Comparison) -> Vec<Vec<String>> {
     if rows.is_empty() { rows } else { std::iter::once(pair_header()).chain(rows).collect() }
 }
 
+/// Write the comparison into its folder, in each form.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(crate) fn write(comparison: &Comparison, folder: &Path) -> Result<()> {
+    let files = [
+        ("compare.csv", csv(comparison)?),
+        ("compare.md", markdown(comparison)),
+        ("compare.html", html(comparison)),
+        ("compare.json", serde_json::to_string_pretty(comparison)? + "\n"),
+    ];
+    files.iter().try_for_each(|(name, text)| Ok(write_atomically(&folder.join(name), text.as_bytes())?))
+}
+
 /// As plain text.
 #[must_use]
-pub fn text(comparison: &Comparison) -> String {
+pub(crate) fn text(comparison: &Comparison) -> String {
     let mut out = aligned(&rows(comparison), NO_RULE);
     for table in [pairs(comparison)].iter().filter(|table| !table.is_empty()) {
         let _ = write!(out, "\n{}", aligned(table, NO_RULE));
@@ -152,8 +167,7 @@ pub fn text(comparison: &Comparison) -> String {
 }
 
 /// As Markdown.
-#[must_use]
-pub fn markdown(comparison: &Comparison) -> String {
+fn markdown(comparison: &Comparison) -> String {
     let mut out = String::new();
     for table in [rows(comparison), pairs(comparison)].iter().filter(|table| !table.is_empty()) {
         for (index, row) in table.iter().enumerate() {
@@ -195,7 +209,7 @@ struct CsvRow<'a> {
 ///
 /// # Errors
 /// When there is no memory for it.
-pub fn csv(comparison: &Comparison) -> Result<String> {
+fn csv(comparison: &Comparison) -> Result<String> {
     let mean = |spread: Option<Spread>| spread.map(|spread| spread.mean);
     let deviation = |spread: Option<Spread>| spread.and_then(|spread| spread.deviation);
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -225,8 +239,7 @@ pub fn csv(comparison: &Comparison) -> Result<String> {
 }
 
 /// As one page of HTML.
-#[must_use]
-pub fn html(comparison: &Comparison) -> String {
+fn html(comparison: &Comparison) -> String {
     let table = |rows: Vec<Vec<String>>| -> Markup {
         html! {
             @if let Some((header, rows)) = rows.split_first() {

@@ -5,24 +5,27 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use cnc_core::{Afr, AfrOptions, shuffled};
+use cnc_core::draws::shuffled;
+use cnc_core::methods::{AfrOptions, HeldOut};
 use serde::{Deserialize, Serialize};
 
 use super::erm::first_stage_on;
 use super::{GroupLabels, Method, MethodInfo};
-use crate::evaluate::{View, evaluation, predict_rows};
-use crate::features::{FeatureCache, features, head_of, set_head};
-use crate::recipe::checked;
-use crate::run::{Fit, Run, TrainedStage};
-use crate::settings::{TrainingSettings, at_least_one, positive, within};
+use crate::config::recipe::checked;
+use crate::config::settings::{TrainingSettings, at_least_one, positive, within};
+use crate::training::evaluate::{View, evaluation, predict_rows};
+use crate::training::features::{FeatureCache, features, head_of, set_head};
+use crate::training::stage::Fit;
+use crate::training::{TrainedStage, Trainer};
 
 /// The registry's entry.
-pub const INFO: MethodInfo = MethodInfo {
+pub(crate) const INFO: MethodInfo = MethodInfo {
     name: "afr",
     title: "AFR",
     source: "Automatic feature reweighting, Qiu et al., ICML 2023",
     stages: &["erm", "afr"],
     groups: GroupLabels::None,
+    settings: "",
     build: |settings| {
         let settings: AfrSettings = checked("afr", settings)?;
         settings.stage1.check("stage1.")?;
@@ -39,7 +42,7 @@ pub const INFO: MethodInfo = MethodInfo {
 /// Settings of AFR.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AfrSettings {
+pub(crate) struct AfrSettings {
     /// The plain model whose encoder is kept, as it is after its last step; it sees all but the held-out samples.
     pub stage1: TrainingSettings,
     /// Share of the training split that the last layer is fitted to.
@@ -57,21 +60,22 @@ pub struct AfrSettings {
 }
 
 impl Method for AfrSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let train = &run.dataset.train;
-        let mut kept = shuffled(train.len() as u32, &mut run.seeds.purpose("afr").generator());
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let train = &trainer.dataset.train;
+        let mut kept = shuffled(train.len() as u32, &mut trainer.seeds.purpose("afr").generator());
         let held_out = ((train.len() as f64 * self.held_out).round() as usize).clamp(1, train.len().max(2) - 1);
         let held_out: Vec<u32> = kept.drain(..held_out).collect();
-        let plain = first_stage_on(run, &self.stage1, ("erm", "ERM"), kept, None)?;
+        let plain = first_stage_on(trainer, &self.stage1, ("erm", "ERM"), kept)?;
 
         let start = Instant::now();
-        let model = run.last_model(&plain)?;
-        let encoder = run.last_model(&plain)?;
-        let cache = FeatureCache::new(run, &*encoder);
+        let model = trainer.last_model(&plain)?;
+        let encoder = trainer.last_model(&plain)?;
+        let cache = FeatureCache::new(trainer, &*encoder);
         let labels: Vec<u32> = held_out.iter().filter_map(|row| train.labels().get(*row as usize)).copied().collect();
-        let held_out = predict_rows(&*encoder, train, &held_out, View::Centre, &run.device)?;
-        let options = AfrOptions { gamma: self.gamma, pull: self.pull, learning_rate: self.learning_rate };
-        let mut afr = Afr::new(&features(&held_out)?, &labels, &head_of(&*encoder)?, options)?;
+        let held_out = predict_rows(&*encoder, train, &held_out, View::Centre, &trainer.device)?;
+        let &Self { gamma, pull, learning_rate, steps, .. } = self;
+        let samples = HeldOut { features: features(&held_out)?, labels: &labels, head: &head_of(&*encoder)? };
+        let mut afr = AfrOptions { gamma, pull, learning_rate, steps }.start(&samples)?;
 
         let validation = features(cache.validation()?)?;
         let mut best = None;
@@ -81,8 +85,8 @@ impl Method for AfrSettings {
             afr.descend(steps);
             step += steps;
             let head = afr.head();
-            let evaluation = evaluation(&run.dataset.validation, &head.predict(&validation)?)?;
-            let score = (run.selection.score(&evaluation), evaluation.average().accuracy().unwrap_or(0.0));
+            let evaluation = evaluation(&trainer.dataset.validation, &head.predict(&validation)?)?;
+            let score = (trainer.selection.score(&evaluation), evaluation.average().accuracy().unwrap_or(0.0));
             if best.as_ref().is_none_or(|(of_best, _, _)| score > *of_best) {
                 best = Some((score, step, head));
             }
@@ -90,7 +94,7 @@ impl Method for AfrSettings {
         let (_, step, head) = best.unwrap_or(((0.0, 0.0), step, afr.head()));
         set_head(&*model, &head)?;
         let refitted =
-            run.fitted(Fit { name: "afr", title: "AFR", step, start, notes: vec![] }, model, &cache, &plain)?;
+            trainer.fitted(Fit { name: "afr", title: "AFR", step, start, notes: vec![] }, model, cache.encoded()?)?;
         Ok(vec![plain, refitted])
     }
 }

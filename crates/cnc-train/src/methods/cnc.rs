@@ -9,43 +9,46 @@
 
 use anyhow::{Context, Result};
 use candle_core::Tensor;
+use cnc_core::contrast::{Lead, folds};
+use cnc_core::fits::ClusterOptions;
 use cnc_core::{
-    Contrast, ContrastiveBatch, ContrastiveLoss, ContrastiveOptions, ContrastiveSampler, Lead, Parts, Sides, Slices,
-    clusters, cross_entropy, folds,
+    Contrast, ContrastiveBatch, ContrastiveLoss, ContrastiveOptions, ContrastiveSampler, Parts, Sides, Slices,
+    cross_entropy,
 };
 use cnc_data::{Augment, Batch, Draw};
 use cnc_models::{Mode, Model};
+use cnc_nn::optim::{Accumulating, Optimizer};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use super::erm::{first_stage, first_stage_on};
 use super::errors::{answers_on_training, training_errors};
 use super::{GroupLabels, Method, MethodInfo};
+use crate::config::recipe::checked;
+use crate::config::settings::{OptimizerSettings, TrainingSettings, at_least_one, positive, steps_or_epochs, within};
 use crate::error::UsageError;
-use crate::evaluate::Predictions;
-use crate::features::features;
-use crate::inputs::to_model;
-use crate::recipe::checked;
-use crate::run::{Run, TrainedStage, Training};
-use crate::say::note;
-use crate::seeds::Seeds;
-use crate::settings::{OptimizerSettings, TrainingSettings, at_least_one, positive, steps_or_epochs, within};
-use crate::trainer::{Objective, StagePlan};
+use crate::training::features::features;
+use crate::training::predictions::Predictions;
+use crate::training::stage::Training;
+use crate::training::{Objective, StagePlan};
+use crate::training::{TrainedStage, Trainer};
+use cnc_base::seeds::Seeds;
 
 /// The registry's entry.
-pub const INFO: MethodInfo = MethodInfo {
+pub(crate) const INFO: MethodInfo = MethodInfo {
     name: "cnc",
     title: "CNC",
     source: "Correct-N-Contrast, Zhang et al., ICML 2022",
     stages: &["erm", "cnc"],
     groups: GroupLabels::None,
+    settings: "",
     build: |settings| Ok(Box::new(CncSettings::read(settings)?)),
 };
 
 /// Settings of Correct-N-Contrast.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CncSettings {
+pub(crate) struct CncSettings {
     /// The plain model of the first stage.
     pub stage1: TrainingSettings,
     /// What the training samples are sliced by.
@@ -53,9 +56,9 @@ pub struct CncSettings {
     /// Models that predict each other's samples where slices are cross-fitted; not used otherwise.
     pub folds: u64,
     /// Which terms the loss has.
-    pub sides: SideNames,
+    pub sides: Sides,
     /// Which samples of a contrastive batch are contrasted.
-    pub loss: LossName,
+    pub loss: Contrast,
     /// Temperature τ of the similarities.
     pub temperature: f64,
     /// Weight λ of the contrastive loss; cross-entropy has `1 - λ`.
@@ -84,33 +87,13 @@ pub struct CncSettings {
 /// What the training samples are sliced by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum SliceRule {
+pub(crate) enum SliceRule {
     /// The prediction of the plain model.
     Prediction,
     /// The prediction of a plain model that was trained on the other folds.
     CrossFitted,
     /// Clusters of the plain model's representations, as many as classes.
     Clusters,
-}
-
-/// Which terms the contrastive loss has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SideNames {
-    /// Anchors against positives and negatives.
-    One,
-    /// Also positives against anchors and easy negatives.
-    Two,
-}
-
-/// Which samples of a contrastive batch are contrasted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LossName {
-    /// Every anchor with positives and negatives, and every positive with anchors and easy negatives.
-    Dense,
-    /// The first anchor and the first positive only, as the published code does.
-    Published,
 }
 
 impl CncSettings {
@@ -136,22 +119,19 @@ impl CncSettings {
     }
 
     fn loss(&self) -> Result<ContrastiveLoss> {
-        let contrast = match self.loss {
-            LossName::Dense => Contrast::Dense,
-            LossName::Published => Contrast::Published,
-        };
-        let sides = match self.sides {
-            SideNames::One => Sides::One,
-            SideNames::Two => Sides::Two,
-        };
-        Ok(ContrastiveLoss::new(ContrastiveOptions { temperature: self.temperature, sides, contrast })?)
+        Ok(ContrastiveLoss::new(ContrastiveOptions {
+            temperature: self.temperature,
+            sides: self.sides,
+            contrast: self.loss,
+        })?)
     }
 
     /// The pace of the second stage.
-    fn pace(&self, run: &Run, sampler: &ContrastiveSampler) -> Pace {
+    fn pace(&self, trainer: &Trainer, sampler: &ContrastiveSampler) -> Pace {
         let (batches_per_epoch, batches_per_step) = (sampler.batches_per_epoch() as u64, self.batches_per_step);
-        let rows = run.dataset.train.len() as u64;
-        let batches_of_rows = run.limit.filter(|limit| *limit as u64 <= rows).map(|_| rows.div_ceil(4 * self.per_part));
+        let rows = trainer.dataset.train.len() as u64;
+        let batches_of_rows =
+            trainer.limit.filter(|limit| *limit as u64 <= rows).map(|_| rows.div_ceil(4 * self.per_part));
         Pace { batches_per_epoch, batches_per_step }.at_most(batches_of_rows.unwrap_or(u64::MAX))
     }
 }
@@ -180,23 +160,23 @@ impl Pace {
 }
 
 impl Method for CncSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
         let (mut stages, predictions) = match self.slices {
-            SliceRule::CrossFitted => self.cross_fitted(run)?,
+            SliceRule::CrossFitted => self.cross_fitted(trainer)?,
             SliceRule::Prediction | SliceRule::Clusters => {
-                let plain = first_stage(run, &self.stage1)?;
-                let predictions = answers_on_training(run, &plain)?;
+                let plain = first_stage(trainer, &self.stage1)?;
+                let predictions = answers_on_training(trainer, &plain)?;
                 (vec![plain], predictions)
             }
         };
         let plain = stages.last_mut().context("the first stage trained no model")?;
-        plain.result.training_errors = Some(training_errors(run, &predictions.classes));
-        let sampler = ContrastiveSampler::new(self.slice(run, &predictions)?, self.per_part as usize)?;
-        plain.training = Some(Training { batch: a_batch_to_show(run, &sampler)?, predictions });
+        plain.result.training_errors = Some(training_errors(trainer, &predictions.classes));
+        let sampler = ContrastiveSampler::new(self.slice(trainer, &predictions)?, self.per_part as usize)?;
+        plain.training = Some(Training { batch: a_batch_to_show(trainer, &sampler)?, predictions });
         let fallbacks = sampler.slices().fallbacks().iter();
         let mut notes: Vec<String> =
             fallbacks.map(ToString::to_string).chain(sampler.notes().iter().map(ToString::to_string)).collect();
-        let pace = self.pace(run, &sampler);
+        let pace = self.pace(trainer, &sampler);
         if pace.batches_per_step < self.batches_per_step {
             let (batches, of_recipe) = (pace.batches_per_step, self.batches_per_step);
             notes.push(format!(
@@ -205,10 +185,9 @@ impl Method for CncSettings {
             ));
         }
         for note in &notes {
-            note!("note: {note}");
+            trainer.note(&format!("note: {note}"));
         }
-        let contrasted = self.contrast(run, sampler, pace, plain, notes)?;
-        stages.push(contrasted);
+        stages.push(self.contrast(trainer, sampler, pace, notes)?);
         Ok(stages)
     }
 }
@@ -217,27 +196,29 @@ impl Method for CncSettings {
 const CLUSTERED_DIMENSIONS: usize = 2;
 
 impl CncSettings {
-    fn slice(&self, run: &Run, predictions: &Predictions) -> Result<Slices> {
-        let (labels, classes) = (run.dataset.train.labels(), run.dataset.classes.len());
+    fn slice(&self, trainer: &Trainer, predictions: &Predictions) -> Result<Slices> {
+        let (labels, classes) = (trainer.dataset.train.labels(), trainer.dataset.classes.len());
         if self.slices != SliceRule::Clusters {
             return Ok(Slices::from_predictions(labels, &predictions.classes, classes)?);
         }
-        let mut generator = run.seeds.purpose("clusters").generator();
-        let clusters = clusters(&features(predictions)?, classes, CLUSTERED_DIMENSIONS, &mut generator)?;
+        let mut generator = trainer.seeds.purpose("clusters").generator();
+        let features = features(predictions)?;
+        let options = ClusterOptions { clusters: classes, components: CLUSTERED_DIMENSIONS };
+        let clusters = options.fit(&features, &mut generator)?.predict(&features)?;
         Ok(Slices::from_clusters(labels, &clusters, classes)?)
     }
 
     /// A plain model for each fold, trained on the others, and what each says of its fold.
-    fn cross_fitted(&self, run: &Run) -> Result<(Vec<TrainedStage>, Predictions)> {
-        let train = &run.dataset.train;
-        let fold_of = folds(train.labels(), self.folds as usize, &mut run.seeds.purpose("folds").generator())?;
+    fn cross_fitted(&self, trainer: &Trainer) -> Result<(Vec<TrainedStage>, Predictions)> {
+        let train = &trainer.dataset.train;
+        let fold_of = folds(train.labels(), self.folds as usize, &mut trainer.seeds.purpose("folds").generator())?;
         let mut stages: Vec<TrainedStage> = Vec::new();
         let mut combined = Predictions::default();
         for fold in 0..self.folds as u32 {
             let (name, title) = (format!("fold-{}", fold + 1), format!("ERM, fold {}", fold + 1));
             let others = (0..).zip(&fold_of).filter(|(_, of_row)| **of_row != fold).map(|(row, _)| row).collect();
-            let stage = first_stage_on(run, &self.stage1, (&name, &title), others, stages.last())?;
-            let answers = answers_on_training(run, &stage)?;
+            let stage = first_stage_on(trainer, &self.stage1, (&name, &title), others)?;
+            let answers = answers_on_training(trainer, &stage)?;
             if fold == 0 {
                 combined = answers;
             } else {
@@ -250,19 +231,18 @@ impl CncSettings {
 }
 
 /// One contrastive batch for the report.
-fn a_batch_to_show(run: &Run, sampler: &ContrastiveSampler) -> Result<ContrastiveBatch> {
+fn a_batch_to_show(trainer: &Trainer, sampler: &ContrastiveSampler) -> Result<ContrastiveBatch> {
     let slice = sampler.drawable().first().copied().context("no slice has an anchor")?;
-    Ok(sampler.draw(slice, &mut run.seeds.purpose("report").generator())?)
+    Ok(sampler.draw(slice, &mut trainer.seeds.purpose("report").generator())?)
 }
 
 impl CncSettings {
     /// Train the second model on contrastive batches.
     fn contrast(
         &self,
-        run: &Run,
+        trainer: &Trainer,
         sampler: ContrastiveSampler,
         pace: Pace,
-        plain: &TrainedStage,
         notes: Vec<String>,
     ) -> Result<TrainedStage> {
         let samples_per_step = pace.batches_per_step * 4 * self.per_part;
@@ -270,11 +250,10 @@ impl CncSettings {
             name: "cnc",
             title: "CNC",
             steps: if self.steps > 0 { self.steps } else { self.epochs * pace.steps_per_epoch() },
-            steps_per_epoch: run.dataset.train.len() as f64 / samples_per_step as f64,
+            steps_per_epoch: trainer.dataset.train.len() as f64 / samples_per_step as f64,
             evaluate_every: self.evaluate_every,
             optimizer: &self.optimizer,
             averaging: self.weight_averaging,
-            zero_classifier_every: if self.accumulate_classifier_gradient { pace.steps_per_epoch() } else { 1 },
         };
         let mut objective = CorrectNContrast {
             sampler,
@@ -282,11 +261,12 @@ impl CncSettings {
             weight: self.contrastive_weight,
             batches_per_step: pace.batches_per_step,
             batches_per_encoding: self.batches_per_encoding,
-            stored_statistics: run.network.pretrained(),
-            seeds: run.seeds.purpose("cnc"),
-            device: run.device.clone(),
+            stored_statistics: trainer.network.pretrained(),
+            seeds: trainer.seeds.purpose("cnc"),
+            device: trainer.device.clone(),
+            zero_classifier_every: if self.accumulate_classifier_gradient { pace.steps_per_epoch() } else { 1 },
         };
-        let mut stage = run.stage(&plan, &mut objective, Some(plain))?;
+        let mut stage = trainer.stage(&plan, &mut objective)?;
         stage.result.notes = notes;
         Ok(stage)
     }
@@ -302,6 +282,9 @@ struct CorrectNContrast {
     stored_statistics: bool,
     seeds: Seeds,
     device: candle_core::Device,
+    /// Optimiser steps after which the gradient of the classifier is zeroed: 1, but for the published code, where it adds up
+    /// over an epoch.
+    zero_classifier_every: u64,
 }
 
 /// Sizes of the four parts of a contrastive batch, in the order in which they are encoded.
@@ -348,7 +331,7 @@ impl Objective for CorrectNContrast {
     /// data), so it is in training mode. The classifier always is.
     fn loss(&mut self, model: &dyn Model, batch: Batch, sizes: &Vec<PartSizes>, seed: u64) -> Result<Tensor> {
         let mode = if self.stored_statistics { Mode::Eval } else { Mode::Train { seed } };
-        let z = model.encode(&to_model(batch.inputs, &self.device)?, mode)?;
+        let z = model.encode(&batch.inputs.on_device(&self.device)?, mode)?;
         let logits = model.classify(&z, Mode::Train { seed })?;
         let supervised = cross_entropy(&logits, &batch.labels.to_device(&self.device)?)?;
         let mut start = 0;
@@ -361,6 +344,16 @@ impl Objective for CorrectNContrast {
         }
         let contrastive = Tensor::stack(&contrastive, 0)?.mean_all()?;
         Ok(((contrastive * self.weight)? + (supervised * (1.0 - self.weight))?)?)
+    }
+
+    fn optimizer(&self, model: &dyn Model, of_settings: Box<dyn Optimizer>) -> Result<Box<dyn Optimizer>> {
+        if self.zero_classifier_every <= 1 {
+            return Ok(of_settings);
+        }
+        let of_classifier =
+            |name: &str| name.strip_prefix(model.classifier()).is_some_and(|rest| rest.starts_with('.'));
+        let classifier: Vec<_> = model.trainable().into_iter().filter(|(name, _)| of_classifier(name)).collect();
+        Ok(Box::new(Accumulating::new(of_settings, &classifier, self.zero_classifier_every)?))
     }
 }
 

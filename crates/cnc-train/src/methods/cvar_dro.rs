@@ -1,29 +1,27 @@
 //! CVaR DRO (Levy et al. 2020, "Large-scale methods for distributionally robust optimization"): the mean of the worst
 //! share of the losses of each batch.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use cnc_core::{cross_entropy_per_sample, cvar};
+use cnc_core::losses::cross_entropy_per_sample;
+use cnc_core::methods::cvar;
 use cnc_data::{Batch, Draw};
 use cnc_models::{Mode, Model};
 use serde::{Deserialize, Serialize};
 
-use super::batches::{Batches, Order};
 use super::{GroupLabels, Method, MethodInfo, logits};
-use crate::recipe::checked;
-use crate::run::{Run, TrainedStage};
-use crate::settings::{TrainingSettings, within};
-use crate::trainer::Objective;
+use crate::config::recipe::checked;
+use crate::config::settings::{TrainingSettings, within};
+use crate::training::{Batches, Objective, Order, StagePlan, TrainedStage, Trainer};
 
 /// The registry's entry.
-pub const INFO: MethodInfo = MethodInfo {
+pub(crate) const INFO: MethodInfo = MethodInfo {
     name: "cvar-dro",
     title: "CVaR DRO",
     source: "Large-scale methods for DRO, Levy et al., NeurIPS 2020",
     stages: &["cvar-dro"],
     groups: GroupLabels::None,
+    settings: "",
     build: |settings| {
         let settings: CvarSettings = checked("cvar-dro", settings)?;
         settings.training.check("")?;
@@ -34,7 +32,7 @@ pub const INFO: MethodInfo = MethodInfo {
 
 /// Settings of CVaR DRO.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CvarSettings {
+pub(crate) struct CvarSettings {
     /// How the stage trains.
     #[serde(flatten)]
     pub training: TrainingSettings,
@@ -43,20 +41,14 @@ pub struct CvarSettings {
 }
 
 impl Method for CvarSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let samples = run.dataset.train.len();
-        let seeds = run.seeds.purpose("cvar-dro");
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let samples = trainer.dataset.train.len();
         let mut objective = WorstShare {
-            batches: Batches {
-                split: Arc::clone(&run.dataset.train),
-                order: Order::all(samples),
-                size: self.training.batch_size,
-                seeds,
-            },
+            batches: trainer.batches(Order::all(samples), self.training.batch_size, "cvar-dro"),
             alpha: self.alpha,
-            device: run.device.clone(),
+            device: trainer.device.clone(),
         };
-        Ok(vec![run.stage(&self.training.plan("cvar-dro", "CVaR DRO", samples), &mut objective, None)?])
+        Ok(vec![trainer.stage(&StagePlan::new(&self.training, "cvar-dro", "CVaR DRO", samples), &mut objective)?])
     }
 }
 

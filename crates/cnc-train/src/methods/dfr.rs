@@ -4,24 +4,27 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use cnc_core::{DfrOptions, LogisticRegression, Penalty, dfr};
+use cnc_core::fits::{Labelled, LogisticOptions, Penalty};
+use cnc_core::methods::{Balanced, DfrOptions};
 use serde::{Deserialize, Serialize};
 
 use super::erm::first_stage;
-use super::groups::groups_of_rows;
 use super::{GroupLabels, Method, MethodInfo};
-use crate::features::{FeatureCache, features, set_head};
-use crate::recipe::checked;
-use crate::run::{Fit, Run, TrainedStage};
-use crate::settings::{TrainingSettings, at_least_one, positive};
+use crate::config::recipe::checked;
+use crate::config::settings::{TrainingSettings, at_least_one, positive};
+use crate::training::features::{FeatureCache, features, set_head};
+use crate::training::groups::groups_of_rows;
+use crate::training::stage::Fit;
+use crate::training::{TrainedStage, Trainer};
 
 /// The registry's entry.
-pub const INFO: MethodInfo = MethodInfo {
+pub(crate) const INFO: MethodInfo = MethodInfo {
     name: "dfr",
     title: "DFR",
     source: "Last layer re-training, Kirichenko et al., ICLR 2023",
     stages: &["erm", "dfr"],
     groups: GroupLabels::Validation,
+    settings: "",
     build: |settings| {
         let settings: DfrSettings = checked("dfr", settings)?;
         settings.stage1.check("stage1.")?;
@@ -34,7 +37,7 @@ pub const INFO: MethodInfo = MethodInfo {
 /// Settings of DFR.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DfrSettings {
+pub(crate) struct DfrSettings {
     /// The plain model whose encoder is kept, as it is after its last step.
     pub stage1: TrainingSettings,
     /// What keeps the weights of the new layer small.
@@ -46,28 +49,25 @@ pub struct DfrSettings {
 }
 
 impl Method for DfrSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let plain = first_stage(run, &self.stage1)?;
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let plain = first_stage(trainer, &self.stage1)?;
         let start = Instant::now();
-        let model = run.last_model(&plain)?;
-        let encoder = run.last_model(&plain)?;
-        let cache = FeatureCache::new(run, &*encoder);
-        let validation = &run.dataset.validation;
-        let options = DfrOptions {
-            regression: LogisticRegression { penalty: self.penalty, c: self.c },
-            draws: self.draws as usize,
+        let model = trainer.last_model(&plain)?;
+        let encoder = trainer.last_model(&plain)?;
+        let cache = FeatureCache::new(trainer, &*encoder);
+        let validation = &trainer.dataset.validation;
+        let options =
+            DfrOptions { regression: LogisticOptions { penalty: self.penalty, c: self.c }, draws: self.draws as usize };
+        let samples = Labelled {
+            features: features(cache.validation()?)?,
+            labels: validation.labels(),
+            classes: trainer.dataset.classes.len(),
         };
-        let head = dfr(
-            &features(cache.validation()?)?,
-            validation.labels(),
-            run.dataset.classes.len(),
-            &groups_of_rows(validation)?,
-            &options,
-            &mut run.seeds.purpose("dfr").generator(),
-        )?;
+        let samples = Balanced { samples, keys: &groups_of_rows(validation)? };
+        let head = options.fit(&samples, &mut trainer.seeds.purpose("dfr").generator())?;
         set_head(&*model, &head)?;
         let fit = Fit { name: "dfr", title: "DFR", step: 0, start, notes: vec![fitted_on_validation()] };
-        let refitted = run.fitted(fit, model, &cache, &plain)?;
+        let refitted = trainer.fitted(fit, model, cache.encoded()?)?;
         Ok(vec![plain, refitted])
     }
 }

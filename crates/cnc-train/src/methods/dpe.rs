@@ -6,7 +6,9 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Init;
-use cnc_core::{DpeOptions, Features, PrototypeEnsemble, Prototypes, dpe};
+use cnc_core::Features;
+use cnc_core::fits::Labelled;
+use cnc_core::methods::{Balanced, DpeOptions, PrototypeEnsemble, Prototypes};
 use cnc_models::{Inputs, Mode, Model};
 use cnc_nn::Parameters;
 use serde::{Deserialize, Serialize};
@@ -14,18 +16,20 @@ use serde::{Deserialize, Serialize};
 use super::dfr::fitted_on_validation;
 use super::erm::first_stage;
 use super::{GroupLabels, Method, MethodInfo};
-use crate::features::{FeatureCache, features};
-use crate::recipe::checked;
-use crate::run::{Fit, Run, TrainedStage};
-use crate::settings::{TrainingSettings, at_least_one, positive, within};
+use crate::config::recipe::checked;
+use crate::config::settings::{TrainingSettings, at_least_one, positive, within};
+use crate::training::features::{FeatureCache, features};
+use crate::training::stage::Fit;
+use crate::training::{TrainedStage, Trainer};
 
 /// The registry's entry.
-pub const INFO: MethodInfo = MethodInfo {
+pub(crate) const INFO: MethodInfo = MethodInfo {
     name: "dpe",
     title: "DPE",
     source: "Diverse prototypical ensembles, To et al., ICML 2025",
     stages: &["erm", "dpe"],
     groups: GroupLabels::ValidationClasses,
+    settings: "",
     build: |settings| {
         let settings: DpeSettings = checked("dpe", settings)?;
         settings.stage1.check("stage1.")?;
@@ -41,7 +45,7 @@ pub const INFO: MethodInfo = MethodInfo {
 /// Settings of DPE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct DpeSettings {
+pub(crate) struct DpeSettings {
     /// The plain model whose encoder is kept, as it is after its last step.
     pub stage1: TrainingSettings,
     /// Members of the ensemble.
@@ -57,12 +61,12 @@ pub struct DpeSettings {
 }
 
 impl Method for DpeSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let plain = first_stage(run, &self.stage1)?;
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let plain = first_stage(trainer, &self.stage1)?;
         let start = Instant::now();
-        let encoder = run.last_model(&plain)?;
-        let cache = FeatureCache::new(run, &*encoder);
-        let labels = run.dataset.validation.labels();
+        let encoder = trainer.last_model(&plain)?;
+        let cache = FeatureCache::new(trainer, &*encoder);
+        let labels = trainer.dataset.validation.labels();
         let options = DpeOptions {
             members: self.members as usize,
             epochs: self.epochs as usize,
@@ -70,18 +74,14 @@ impl Method for DpeSettings {
             learning_rate: self.learning_rate,
             similarity: self.similarity,
         };
-        let ensemble = dpe(
-            &features(cache.validation()?)?,
-            labels,
-            run.dataset.classes.len(),
-            labels,
-            &options,
-            &mut run.seeds.purpose("dpe").generator(),
-        )?;
-        let model = OnPrototypes::new(run.last_model(&plain)?, ensemble.members.len())?;
+        let classes = trainer.dataset.classes.len();
+        let samples = Labelled { features: features(cache.validation()?)?, labels, classes };
+        let samples = Balanced { samples, keys: labels };
+        let ensemble = options.fit(&samples, &mut trainer.seeds.purpose("dpe").generator())?;
+        let model = OnPrototypes::new(trainer.last_model(&plain)?, ensemble.members.len())?;
         model.set(&ensemble)?;
         let fit = Fit { name: "dpe", title: "DPE", step: 0, start, notes: vec![fitted_on_validation()] };
-        let fitted = run.fitted(fit, Box::new(model), &cache, &plain)?;
+        let fitted = trainer.fitted(fit, Box::new(model), cache.encoded()?)?;
         Ok(vec![plain, fitted])
     }
 

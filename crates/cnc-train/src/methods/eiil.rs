@@ -3,25 +3,25 @@
 //! 2022 does.
 
 use anyhow::Result;
-use cnc_core::{EiilOptions, eiil, environment_groups};
+use cnc_core::methods::{EiilOptions, ReferenceLogits, environment_groups};
 use serde::{Deserialize, Serialize};
 
 use super::erm::first_stage;
 use super::errors::{answers_on_training, training_errors, wrong_rows};
 use super::group_dro::{GroupDroSettings, on_groups};
 use super::{GroupLabels, Method, MethodInfo};
-use crate::recipe::checked;
-use crate::run::{Run, TrainedStage};
-use crate::say::note;
-use crate::settings::{TrainingSettings, at_least_one, positive};
+use crate::config::recipe::checked;
+use crate::config::settings::{TrainingSettings, at_least_one, positive};
+use crate::training::{TrainedStage, Trainer};
 
 /// The registry's entry.
-pub const INFO: MethodInfo = MethodInfo {
+pub(crate) const INFO: MethodInfo = MethodInfo {
     name: "eiil",
     title: "EIIL",
     source: "Environment inference for invariant learning, Creager et al., ICML 2021",
     stages: &["erm", "eiil"],
     groups: GroupLabels::None,
+    settings: "",
     build: |settings| {
         let settings: EiilSettings = checked("eiil", settings)?;
         settings.stage1.check("stage1.")?;
@@ -34,7 +34,7 @@ pub const INFO: MethodInfo = MethodInfo {
 
 /// Settings of EIIL.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EiilSettings {
+pub(crate) struct EiilSettings {
     /// The reference model.
     pub stage1: TrainingSettings,
     /// Learning rate of the soft environments.
@@ -47,18 +47,19 @@ pub struct EiilSettings {
 }
 
 impl Method for EiilSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let mut reference = first_stage(run, &self.stage1)?;
-        let answers = answers_on_training(run, &reference)?;
-        reference.result.training_errors = Some(training_errors(run, &answers.classes));
-        let (labels, classes) = (run.dataset.train.labels(), run.dataset.classes.len());
-        let logits = answers.logits_by(&*run.last_model(&reference)?, &run.device)?;
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let mut reference = first_stage(trainer, &self.stage1)?;
+        let answers = answers_on_training(trainer, &reference)?;
+        reference.result.training_errors = Some(training_errors(trainer, &answers.classes));
+        let (labels, classes) = (trainer.dataset.train.labels(), trainer.dataset.classes.len());
+        let logits = answers.logits_by(&*trainer.last_model(&reference)?, &trainer.device)?;
+        let reference_logits = ReferenceLogits { logits: &logits, classes, labels };
         let options = EiilOptions { learning_rate: self.environment_learning_rate, steps: self.environment_steps };
         let environments =
-            eiil(&logits, classes, labels, &options, &mut run.seeds.purpose("environments").generator())?;
+            options.fit(&reference_logits, &mut trainer.seeds.purpose("environments").generator())?.predict();
         let groups = environment_groups(labels, &environments)?;
         let inside = environments.iter().filter(|environment| **environment).count();
-        let wrong = wrong_rows(run, &answers.classes);
+        let wrong = wrong_rows(trainer, &answers.classes);
         let wrong_inside = wrong.iter().filter(|row| environments.get(**row as usize) == Some(&true)).count();
         let note = format!(
             "{inside} of {} training samples are in the second environment, with {wrong_inside} of the {} that the \
@@ -66,9 +67,9 @@ impl Method for EiilSettings {
             labels.len(),
             wrong.len()
         );
-        note!("note: {note}");
+        trainer.note(&format!("note: {note}"));
         reference.result.notes.push(note);
-        let trained = on_groups(run, &self.dro, ("eiil", "EIIL"), groups, 2 * classes, Some(&reference))?;
+        let trained = on_groups(trainer, &self.dro, ("eiil", "EIIL"), groups, 2 * classes)?;
         Ok(vec![reference, trained])
     }
 }

@@ -2,35 +2,34 @@
 //!
 //! As a method of its own it has the usual remedies as options: label smoothing, focal loss, mixup, class weights.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result, bail};
 use candle_core::{Device, Tensor};
-use cnc_core::{
-    class_weights, cross_entropy_per_sample, focal_loss_per_sample, mixed_cross_entropy_per_sample, shuffled,
-    smoothed_cross_entropy_per_sample, weighted_mean,
+use cnc_core::draws::shuffled;
+use cnc_core::losses::{
+    cross_entropy_per_sample, focal_loss_per_sample, mixed_cross_entropy_per_sample, smoothed_cross_entropy_per_sample,
+    weighted_mean,
 };
+use cnc_core::methods::class_weights;
 use cnc_data::{Batch, Draw, Inputs};
 use cnc_models::{Mode, Model};
 use rand_distr::{Beta, Distribution};
 use serde::{Deserialize, Serialize};
 
-use super::batches::{Batches, Order};
 use super::{GroupLabels, Method, MethodInfo, logits};
+use crate::config::recipe::checked;
+use crate::config::settings::{TrainingSettings, within};
 use crate::error::UsageError;
-use crate::recipe::checked;
-use crate::run::{Run, TrainedStage};
-use crate::seeds::Seeds;
-use crate::settings::{TrainingSettings, within};
-use crate::trainer::Objective;
+use crate::training::{Batches, Objective, Order, StagePlan, TrainedStage, Trainer};
+use cnc_base::seeds::Seeds;
 
 /// The registry's entry.
-pub const INFO: MethodInfo = MethodInfo {
+pub(crate) const INFO: MethodInfo = MethodInfo {
     name: "erm",
     title: "ERM",
     source: "empirical risk minimisation",
     stages: &["erm"],
     groups: GroupLabels::None,
+    settings: "",
     build: |settings| {
         let settings: ErmSettings = checked("erm", settings)?;
         settings.training.check("")?;
@@ -41,7 +40,7 @@ pub const INFO: MethodInfo = MethodInfo {
 
 /// Settings of ERM.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ErmSettings {
+pub(crate) struct ErmSettings {
     /// How the stage trains.
     #[serde(flatten)]
     pub training: TrainingSettings,
@@ -85,46 +84,41 @@ impl ErmSettings {
 }
 
 impl Method for ErmSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let train = &run.dataset.train;
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let train = &trainer.dataset.train;
         let weights =
-            if self.class_weights { class_weights(train.labels(), run.dataset.classes.len())? } else { vec![] };
-        let (order, seeds) = (Order::all(train.len()), run.seeds.purpose("erm"));
-        let batches = Batches { split: Arc::clone(&run.dataset.train), order, size: self.training.batch_size, seeds };
+            if self.class_weights { class_weights(train.labels(), trainer.dataset.classes.len())? } else { vec![] };
+        let batches = trainer.batches(Order::all(train.len()), self.training.batch_size, "erm");
         let mut objective =
-            Erm { batches, device: run.device.clone(), variant: self.variant()?, class_weights: weights };
-        Ok(vec![run.stage(&self.training.plan("erm", "ERM", train.len()), &mut objective, None)?])
+            Erm { batches, device: trainer.device.clone(), variant: self.variant()?, class_weights: weights };
+        Ok(vec![trainer.stage(&StagePlan::new(&self.training, "erm", "ERM", train.len()), &mut objective)?])
     }
 }
 
 /// Train the stage `erm`: the plain model that other methods start from.
-pub(super) fn first_stage(run: &Run, training: &TrainingSettings) -> Result<TrainedStage> {
-    let rows: Vec<u32> = (0..run.dataset.train.len() as u32).collect();
-    first_stage_on(run, training, ("erm", "ERM"), rows, None)
+///
+/// # Errors
+/// As [`Trainer::stage`].
+pub fn first_stage(trainer: &Trainer, training: &TrainingSettings) -> Result<TrainedStage> {
+    let rows: Vec<u32> = (0..trainer.dataset.train.len() as u32).collect();
+    first_stage_on(trainer, training, ("erm", "ERM"), rows)
 }
 
 /// Train a plain stage, with its name in files and for people, on these rows.
 pub(super) fn first_stage_on(
-    run: &Run,
+    trainer: &Trainer,
     training: &TrainingSettings,
     (name, title): (&str, &str),
     rows: Vec<u32>,
-    before: Option<&TrainedStage>,
 ) -> Result<TrainedStage> {
-    let plan = training.plan(name, title, rows.len());
-    let order = Order::Epochs(rows.into());
-    let batches = Batches {
-        split: Arc::clone(&run.dataset.train),
-        order,
-        size: training.batch_size,
-        seeds: run.seeds.purpose(name),
-    };
-    run.stage(&plan, &mut plain(run, batches), before)
+    let plan = StagePlan::new(training, name, title, rows.len());
+    let batches = trainer.batches(Order::Epochs(rows.into()), training.batch_size, name);
+    trainer.stage(&plan, &mut plain(trainer, batches))
 }
 
 /// Plain cross-entropy on these batches.
-pub(super) fn plain(run: &Run, batches: Batches) -> impl Objective + use<> {
-    Erm { batches, device: run.device.clone(), variant: Variant::Plain, class_weights: vec![] }
+pub(super) fn plain(trainer: &Trainer, batches: Batches) -> impl Objective + use<> {
+    Erm { batches, device: trainer.device.clone(), variant: Variant::Plain, class_weights: vec![] }
 }
 
 struct Erm {

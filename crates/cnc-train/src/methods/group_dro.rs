@@ -3,32 +3,30 @@
 //!
 //! Methods that infer environments train on them with the same objective.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
-use cnc_core::{GroupDro, GroupDroOptions, cross_entropy_per_sample};
+use cnc_core::Groups;
+use cnc_core::losses::cross_entropy_per_sample;
+use cnc_core::methods::{GroupDro, GroupDroOptions};
 use cnc_data::{Batch, Draw};
 use cnc_models::{Mode, Model};
 use serde::{Deserialize, Serialize};
 
-use super::batches::{Batches, Order};
-use super::groups::{sizes, training_groups};
 use super::{GroupLabels, Method, MethodInfo, logits};
-use crate::checkpoint::Tensors;
+use crate::config::recipe::checked;
+use crate::config::settings::{TrainingSettings, positive, within};
 use crate::error::UsageError;
-use crate::recipe::checked;
-use crate::run::{Run, TrainedStage};
-use crate::settings::{TrainingSettings, positive, within};
-use crate::trainer::Objective;
+use crate::training::groups::training_groups;
+use crate::training::{Batches, Objective, Order, StagePlan, Tensors, TrainedStage, Trainer};
 
 /// The registry's entry.
-pub const INFO: MethodInfo = MethodInfo {
+pub(crate) const INFO: MethodInfo = MethodInfo {
     name: "group-dro",
     title: "Group DRO",
     source: "Distributionally robust neural networks, Sagawa et al., ICLR 2020",
     stages: &["group-dro"],
     groups: GroupLabels::Training,
+    settings: "",
     build: |settings| {
         let settings: GroupDroSettings = checked("group-dro", settings)?;
         settings.check("")?;
@@ -38,7 +36,7 @@ pub const INFO: MethodInfo = MethodInfo {
 
 /// Settings of Group DRO.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GroupDroSettings {
+pub(crate) struct GroupDroSettings {
     /// How the stage trains.
     #[serde(flatten)]
     pub training: TrainingSettings,
@@ -58,36 +56,30 @@ impl GroupDroSettings {
 }
 
 impl Method for GroupDroSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let groups = training_groups(run)?;
-        let count = run.dataset.train.training_groups().len();
-        Ok(vec![on_groups(run, self, ("group-dro", "Group DRO"), groups, count, None)?])
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let groups = training_groups(trainer)?;
+        let count = trainer.dataset.train.training_groups().len();
+        Ok(vec![on_groups(trainer, self, ("group-dro", "Group DRO"), groups, count)?])
     }
 }
 
 /// A stage of Group DRO with its name in files and for people, on `count` groups given by row.
 pub(super) fn on_groups(
-    run: &Run,
+    trainer: &Trainer,
     settings: &GroupDroSettings,
     (name, title): (&'static str, &'static str),
     groups: Vec<u32>,
     count: usize,
-    before: Option<&TrainedStage>,
 ) -> Result<TrainedStage> {
     let options = GroupDroOptions { step_size: settings.step_size, adjustment: settings.adjustment };
     let order = Order::balanced(&groups)?;
     let mut objective = OnGroups {
-        batches: Batches {
-            split: Arc::clone(&run.dataset.train),
-            order,
-            size: settings.training.batch_size,
-            seeds: run.seeds.purpose(name),
-        },
-        dro: GroupDro::new(&sizes(&groups, count), options)?,
+        batches: trainer.batches(order, settings.training.batch_size, name),
+        dro: GroupDro::new(&Groups::of_rows(&groups, count)?.sizes(), options)?,
         groups,
-        device: run.device.clone(),
+        device: trainer.device.clone(),
     };
-    run.stage(&settings.training.plan(name, title, run.dataset.train.len()), &mut objective, before)
+    trainer.stage(&StagePlan::new(&settings.training, name, title, trainer.dataset.train.len()), &mut objective)
 }
 
 struct OnGroups {

@@ -1,28 +1,25 @@
 //! Just Train Twice (Liu et al. 2021): train a plain model for a few epochs, then a second one, from its own initial
 //! weights, on a training set in which the first one's errors stand several times.
 
-use std::sync::Arc;
-
 use anyhow::{Result, bail};
-use cnc_core::upsampled;
+use cnc_core::methods::upsampled;
 use serde::{Deserialize, Serialize};
 
-use super::batches::{Batches, Order};
 use super::erm::{first_stage, plain};
 use super::errors::{answers_on_training, training_errors, wrong_rows};
 use super::{GroupLabels, Method, MethodInfo};
-use crate::recipe::checked;
-use crate::run::{Run, TrainedStage};
-use crate::say::note;
-use crate::settings::{TrainingSettings, at_least_one};
+use crate::config::recipe::checked;
+use crate::config::settings::{TrainingSettings, at_least_one};
+use crate::training::{Order, StagePlan, TrainedStage, Trainer};
 
 /// The registry's entry.
-pub const INFO: MethodInfo = MethodInfo {
+pub(crate) const INFO: MethodInfo = MethodInfo {
     name: "jtt",
     title: "JTT",
     source: "Just train twice, Liu et al., ICML 2021",
     stages: &["erm", "jtt"],
     groups: GroupLabels::None,
+    settings: "",
     build: |settings| {
         let settings: JttSettings = checked("jtt", settings)?;
         settings.stage1.check("stage1.")?;
@@ -34,7 +31,7 @@ pub const INFO: MethodInfo = MethodInfo {
 
 /// Settings of JTT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct JttSettings {
+pub(crate) struct JttSettings {
     /// The plain model of the first stage.
     pub stage1: TrainingSettings,
     /// How the second stage trains. An epoch is a pass over the training split as it is; a pass over the up-weighted one
@@ -46,18 +43,18 @@ pub struct JttSettings {
 }
 
 impl Method for JttSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let mut identified = first_stage(run, &self.stage1)?;
-        let predictions = answers_on_training(run, &identified)?;
-        identified.result.training_errors = Some(training_errors(run, &predictions.classes));
-        let errors = wrong_rows(run, &predictions.classes);
-        let samples = run.dataset.train.len();
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let mut identified = first_stage(trainer, &self.stage1)?;
+        let predictions = answers_on_training(trainer, &identified)?;
+        identified.result.training_errors = Some(training_errors(trainer, &predictions.classes));
+        let errors = wrong_rows(trainer, &predictions.classes);
+        let samples = trainer.dataset.train.len();
         if errors.is_empty() {
             let note = format!(
                 "the error set is empty (0 of {samples}): the second stage trains as ERM does; fewer epochs or more weight \
                  decay in `stage1` leave errors to up-weight"
             );
-            note!("warning: {note}");
+            trainer.note(&format!("warning: {note}"));
             identified.result.notes.push(note);
         }
         if (errors.len() as u64).saturating_mul(self.upweight) > u64::from(u32::MAX / 2) {
@@ -69,14 +66,9 @@ impl Method for JttSettings {
         }
         let rows = upsampled(samples as u32, &errors, self.upweight)?;
         let order = Order::Epochs(rows.into());
-        let batches = Batches {
-            split: Arc::clone(&run.dataset.train),
-            order,
-            size: self.training.batch_size,
-            seeds: run.seeds.purpose("jtt"),
-        };
-        let plan = self.training.plan("jtt", "JTT", samples);
-        let trained = run.stage(&plan, &mut plain(run, batches), Some(&identified))?;
+        let batches = trainer.batches(order, self.training.batch_size, "jtt");
+        let plan = StagePlan::new(&self.training, "jtt", "JTT", samples);
+        let trained = trainer.stage(&plan, &mut plain(trainer, batches))?;
         Ok(vec![identified, trained])
     }
 }

@@ -1,31 +1,28 @@
 //! Learning from failure (Nam et al. 2020): two models at once. The biased one learns what is easy, by generalised
 //! cross-entropy; samples that it finds harder than the other model does count for more in the other one's loss.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor, Var};
-use cnc_core::{LossAverages, cross_entropy_per_sample, difficulty, generalised_cross_entropy_per_sample};
+use cnc_core::losses::cross_entropy_per_sample;
+use cnc_core::methods::{LossAverages, difficulty, generalised_cross_entropy_per_sample};
 use cnc_data::{Batch, Draw};
 use cnc_models::{Mode, Model};
 use serde::{Deserialize, Serialize};
 
-use super::batches::{Batches, Order};
 use super::{GroupLabels, Method, MethodInfo};
-use crate::checkpoint::Tensors;
-use crate::inputs::to_model;
-use crate::recipe::checked;
-use crate::run::{Run, TrainedStage};
-use crate::settings::{TrainingSettings, within};
-use crate::trainer::Objective;
+use crate::config::recipe::checked;
+use crate::config::settings::{TrainingSettings, within};
+use crate::training::beside::Beside;
+use crate::training::{Batches, Objective, Order, StagePlan, Tensors, TrainedStage, Trainer};
 
 /// The registry's entry.
-pub const INFO: MethodInfo = MethodInfo {
+pub(crate) const INFO: MethodInfo = MethodInfo {
     name: "lff",
     title: "LfF",
     source: "Learning from failure, Nam et al., NeurIPS 2020",
     stages: &["lff"],
     groups: GroupLabels::None,
+    settings: "",
     build: |settings| {
         let settings: LffSettings = checked("lff", settings)?;
         settings.training.check("")?;
@@ -37,7 +34,7 @@ pub const INFO: MethodInfo = MethodInfo {
 
 /// Settings of LfF.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LffSettings {
+pub(crate) struct LffSettings {
     /// How both models train.
     #[serde(flatten)]
     pub training: TrainingSettings,
@@ -48,32 +45,26 @@ pub struct LffSettings {
 }
 
 impl Method for LffSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let samples = run.dataset.train.len();
-        let (labels, classes) = (run.dataset.train.labels(), run.dataset.classes.len());
-        let seeds = run.seeds.purpose("lff");
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let samples = trainer.dataset.train.len();
+        let (labels, classes) = (trainer.dataset.train.labels(), trainer.dataset.classes.len());
         let averages = || LossAverages::new(labels, classes, self.loss_averaging);
         let mut objective = TwoModels {
-            batches: Batches {
-                split: Arc::clone(&run.dataset.train),
-                order: Order::all(samples),
-                size: self.training.batch_size,
-                seeds,
-            },
-            biased: run.fresh_model("lff-biased")?,
+            batches: trainer.batches(Order::all(samples), self.training.batch_size, "lff"),
+            biased: Beside::new(trainer.fresh_model("lff-biased")?, BIASED),
             biased_losses: averages()?,
             debiased_losses: averages()?,
             amplification: self.amplification,
-            device: run.device.clone(),
+            device: trainer.device.clone(),
         };
-        Ok(vec![run.stage(&self.training.plan("lff", "LfF", samples), &mut objective, None)?])
+        Ok(vec![trainer.stage(&StagePlan::new(&self.training, "lff", "LfF", samples), &mut objective)?])
     }
 }
 
 /// The debiased model is the one that the trainer knows; the biased one is trained beside it.
 struct TwoModels {
     batches: Batches,
-    biased: Box<dyn Model>,
+    biased: Beside,
     biased_losses: LossAverages,
     debiased_losses: LossAverages,
     amplification: f64,
@@ -98,8 +89,8 @@ impl Objective for TwoModels {
     fn loss(&mut self, model: &dyn Model, batch: Batch, (): &(), seed: u64) -> Result<Tensor> {
         let mode = Mode::Train { seed };
         let labels = batch.labels.to_device(&self.device)?;
-        let inputs = to_model(batch.inputs, &self.device)?;
-        let biased = self.biased.classify(&self.biased.encode(&inputs, mode)?, mode)?;
+        let inputs = batch.inputs.on_device(&self.device)?;
+        let biased = self.biased.model.classify(&self.biased.model.encode(&inputs, mode)?, mode)?;
         let debiased = model.classify(&model.encode(&inputs, mode)?, mode)?;
         let losses = cross_entropy_per_sample(&debiased, &labels)?;
         let values = |losses: &Tensor| losses.detach().to_dtype(DType::F32)?.to_vec1::<f32>();
@@ -116,13 +107,11 @@ impl Objective for TwoModels {
     }
 
     fn further_parameters(&self) -> Vec<(String, Var)> {
-        let biased = self.biased.trainable();
-        biased.into_iter().map(|(name, parameter)| (format!("{BIASED}{name}"), parameter)).collect()
+        self.biased.parameters()
     }
 
     fn state(&self) -> Result<Tensors> {
-        let biased = self.biased.parameters().named()?;
-        let mut state: Tensors = biased.into_iter().map(|(name, w)| (format!("{BIASED}{name}"), w)).collect();
+        let mut state = self.biased.state()?;
         for (name, losses) in [(BIASED_LOSSES, &self.biased_losses), (DEBIASED_LOSSES, &self.debiased_losses)] {
             let averages = losses.state();
             state.insert(name.to_owned(), Tensor::from_slice(averages, averages.len(), &Device::Cpu)?);
@@ -131,8 +120,7 @@ impl Objective for TwoModels {
     }
 
     fn load_state(&mut self, state: &Tensors) -> Result<()> {
-        let biased = state.iter().filter_map(|(name, w)| Some((name.strip_prefix(BIASED)?.to_owned(), w.clone())));
-        self.biased.parameters().load(&biased.collect())?;
+        self.biased.load_state(state)?;
         for (name, losses) in [(BIASED_LOSSES, &mut self.biased_losses), (DEBIASED_LOSSES, &mut self.debiased_losses)] {
             let averages = state.get(name).with_context(|| format!("the checkpoint has no `{name}`"))?;
             losses.set_state(&averages.to_vec1::<f64>()?)?;

@@ -1,34 +1,34 @@
 //! Methods: one file each, and the registry of all of them.
 //!
-//! A method turns a [`Run`] into trained stages; the last one is what the run reports. Which labels it uses is data
+//! A method turns what a [`Trainer`] has into trained stages; the last one is what the run reports. Which labels it uses is data
 //! ([`MethodInfo`]), printed beside every figure.
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use cnc_data::Inputs;
-use cnc_models::{Mode, Model};
+use cnc_models::{Mode, Model, Registry};
 use toml::Table;
 
-use crate::error::{UsageError, did_you_mean};
-use crate::inputs::to_model;
-use crate::run::{Run, TrainedStage};
-use crate::selection::Selection;
+use crate::config::selection::Selection;
+use crate::error::UsageError;
+use crate::training::{TrainedStage, Trainer};
+use cnc_base::names::did_you_mean;
 
-pub mod afr;
-mod batches;
-pub mod cnc;
-pub mod cvar_dro;
-pub mod dfr;
-pub mod dpe;
-pub mod eiil;
-pub mod erm;
+pub(crate) mod afr;
+pub(crate) mod cnc;
+pub(crate) mod cvar_dro;
+pub(crate) mod dfr;
+pub(crate) mod dpe;
+pub(crate) mod eiil;
+pub(crate) mod erm;
 mod errors;
-pub mod group_dro;
-mod groups;
-pub mod jtt;
-pub mod lff;
-pub mod reweighted;
-pub mod xrm;
+pub(crate) mod group_dro;
+pub(crate) mod jtt;
+pub(crate) mod lff;
+pub(crate) mod reweighted;
+#[cfg(test)]
+mod tests;
+pub(crate) mod xrm;
 
 /// A method with its settings checked.
 pub trait Method {
@@ -36,7 +36,7 @@ pub trait Method {
     ///
     /// # Errors
     /// When a stage cannot be trained.
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>>;
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>>;
 
     /// What a run with these settings saves, out of a model by the run's name for it: another one where the method puts
     /// something else in the place of the classifier.
@@ -62,7 +62,7 @@ pub enum GroupLabels {
 }
 
 /// What is known of a method without running it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct MethodInfo {
     /// Name on the command line.
     pub name: &'static str,
@@ -74,6 +74,9 @@ pub struct MethodInfo {
     pub stages: &'static [&'static str],
     /// Which group labels it is told.
     pub groups: GroupLabels,
+    /// Its settings with their defaults, as TOML: what its table in the general recipe would hold. Empty for a method that has
+    /// one there.
+    pub settings: &'static str,
     /// Check the settings and make the method.
     pub build: fn(&Table) -> Result<Box<dyn Method>, UsageError>,
 }
@@ -81,7 +84,7 @@ pub struct MethodInfo {
 impl MethodInfo {
     /// Which group labels a run with this selection rule uses, and what for.
     #[must_use]
-    pub fn label_budget(&self, selection: Selection) -> &'static str {
+    pub(crate) fn label_budget(&self, selection: Selection) -> &'static str {
         match (self.groups, selection.uses_groups()) {
             (GroupLabels::None, false) => "no group labels",
             (GroupLabels::None, true) => "no group labels in training; validation groups for selection",
@@ -97,8 +100,8 @@ impl MethodInfo {
     }
 }
 
-/// All methods.
-pub const METHODS: &[MethodInfo] = &[
+/// The methods that are built in.
+pub(crate) const METHODS: &[MethodInfo] = &[
     cnc::INFO,
     erm::INFO,
     group_dro::INFO,
@@ -115,20 +118,62 @@ pub const METHODS: &[MethodInfo] = &[
     dpe::INFO,
 ];
 
-/// The method of that name.
-///
-/// # Errors
-/// When there is none; the nearest is named.
-pub fn find(name: &str) -> Result<&'static MethodInfo, UsageError> {
-    METHODS.iter().find(|method| method.name == name).ok_or_else(|| {
-        let names: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
-        let hint = did_you_mean(name, names.iter().copied());
-        UsageError(format!("unknown method `{name}`{hint}\n  methods: {}", names.join(", ")))
-    })
+/// The methods that a program knows: those that are built in, and its own.
+#[derive(Debug, Clone)]
+pub(crate) struct Methods(Vec<MethodInfo>);
+
+impl Default for Methods {
+    fn default() -> Self {
+        Self(METHODS.to_vec())
+    }
 }
 
-/// Logits `(batch, classes)` of a batch's inputs.
-fn logits(model: &dyn Model, inputs: Inputs, mode: Mode, device: &Device) -> Result<Tensor> {
-    let representations = model.encode(&to_model(inputs, device)?, mode)?;
+impl Methods {
+    /// Add a method, in the place of one that has its name.
+    pub(crate) fn register(&mut self, info: MethodInfo) {
+        self.0.retain(|known| known.name != info.name);
+        self.0.push(info);
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &MethodInfo> {
+        self.0.iter()
+    }
+
+    /// The method of that name.
+    ///
+    /// # Errors
+    /// When there is none; the nearest is named.
+    pub(crate) fn find(&self, name: &str) -> Result<MethodInfo, UsageError> {
+        self.0.iter().find(|method| method.name == name).copied().ok_or_else(|| {
+            let names: Vec<&str> = self.0.iter().map(|method| method.name).collect();
+            let hint = did_you_mean(name, names.iter().copied());
+            UsageError(format!("unknown method `{name}`{hint}\n  methods: {}", names.join(", ")))
+        })
+    }
+}
+
+/// The methods and models that a program knows.
+#[derive(Clone)]
+pub(crate) struct Known {
+    /// The methods.
+    pub(crate) methods: Methods,
+    /// The models.
+    pub(crate) models: Registry,
+}
+
+impl Default for Known {
+    /// Those that are built in.
+    fn default() -> Self {
+        Self { methods: Methods::default(), models: Registry::builtin() }
+    }
+}
+
+/// Logits `(batch, classes)` of a batch's inputs, computed on a device.
+///
+/// # Errors
+/// When the model does not take the inputs.
+pub fn logits(model: &dyn Model, inputs: Inputs, mode: Mode, device: &Device) -> Result<Tensor> {
+    let representations = model.encode(&inputs.on_device(device)?, mode)?;
     Ok(model.classify(&representations, mode)?)
 }

@@ -4,50 +4,50 @@
 //! RWG and RWY draw a group or a class uniformly and then one of its samples: reweighting by resampling, as the authors'
 //! code does it. SUBG cuts every group to the size of the smallest.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::batches::{Batches, Order};
 use super::erm::plain;
-use super::groups::training_groups;
 use super::{GroupLabels, Method, MethodInfo};
+use crate::config::recipe::checked;
+use crate::config::settings::TrainingSettings;
 use crate::error::UsageError;
-use crate::recipe::checked;
-use crate::run::{Run, TrainedStage};
-use crate::settings::TrainingSettings;
+use crate::training::groups::training_groups;
+use crate::training::{Order, StagePlan, TrainedStage, Trainer};
 
 const SOURCE: &str = "Simple data balancing, Idrissi et al., CLeaR 2022";
 
 /// The registry's entry of RWG.
-pub const RWG: MethodInfo = MethodInfo {
+pub(crate) const RWG: MethodInfo = MethodInfo {
     name: "rwg",
     title: "RWG",
     source: SOURCE,
     stages: &["rwg"],
     groups: GroupLabels::Training,
+    settings: "",
     build: |settings| Ok(Box::new(Rwg(read("rwg", settings)?))),
 };
 
 /// The registry's entry of RWY.
-pub const RWY: MethodInfo = MethodInfo {
+pub(crate) const RWY: MethodInfo = MethodInfo {
     name: "rwy",
     title: "RWY",
     source: SOURCE,
     stages: &["rwy"],
     groups: GroupLabels::None,
+    settings: "",
     build: |settings| Ok(Box::new(Rwy(read("rwy", settings)?))),
 };
 
 /// The registry's entry of SUBG.
-pub const SUBG: MethodInfo = MethodInfo {
+pub(crate) const SUBG: MethodInfo = MethodInfo {
     name: "subg",
     title: "SUBG",
     source: SOURCE,
     stages: &["subg"],
     groups: GroupLabels::Training,
+    settings: "",
     build: |settings| {
         let settings: SubgSettings = checked("subg", settings)?;
         settings.training.check("")?;
@@ -63,7 +63,7 @@ struct Rwy(TrainingSettings);
 
 /// Settings of group subsampling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SubgSettings {
+pub(crate) struct SubgSettings {
     /// How the stage trains.
     #[serde(flatten)]
     pub training: TrainingSettings,
@@ -79,40 +79,35 @@ fn read(method: &str, settings: &Table) -> Result<TrainingSettings, UsageError> 
 }
 
 impl Method for Rwg {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let order = Order::balanced(&training_groups(run)?)?;
-        balanced(run, &self.0, "rwg", "RWG", order)
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let order = Order::balanced(&training_groups(trainer)?)?;
+        balanced(trainer, &self.0, "rwg", "RWG", order)
     }
 }
 
 impl Method for Rwy {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let order = Order::balanced(run.dataset.train.labels())?;
-        balanced(run, &self.0, "rwy", "RWY", order)
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let order = Order::balanced(trainer.dataset.train.labels())?;
+        balanced(trainer, &self.0, "rwy", "RWY", order)
     }
 }
 
 impl Method for SubgSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let order = Order::subsets(&training_groups(run)?, self.fresh_subsets, run.seeds.purpose("subg"))?;
-        balanced(run, &self.training, "subg", "SUBG", order)
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let order = Order::subsets(&training_groups(trainer)?, self.fresh_subsets, trainer.seeds.purpose("subg"))?;
+        balanced(trainer, &self.training, "subg", "SUBG", order)
     }
 }
 
 /// Train one plain stage in this order.
 fn balanced(
-    run: &Run,
+    trainer: &Trainer,
     training: &TrainingSettings,
     name: &'static str,
     title: &'static str,
     order: Order,
 ) -> Result<Vec<TrainedStage>> {
-    let batches = Batches {
-        split: Arc::clone(&run.dataset.train),
-        order,
-        size: training.batch_size,
-        seeds: run.seeds.purpose(name),
-    };
-    let plan = training.plan(name, title, run.dataset.train.len());
-    Ok(vec![run.stage(&plan, &mut plain(run, batches), None)?])
+    let batches = trainer.batches(order, training.batch_size, name);
+    let plan = StagePlan::new(training, name, title, trainer.dataset.train.len());
+    Ok(vec![trainer.stage(&plan, &mut plain(trainer, batches))?])
 }

@@ -3,36 +3,33 @@
 //! sample, is sure of. What that one gets wrong in the end is the second environment; Group DRO trains on class and
 //! environment. No group label anywhere.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result};
 use candle_core::{D, DType, Device, Tensor, Var};
-use cnc_core::{class_balanced_cross_entropy, environment_groups, flip_probability};
+
+use cnc_core::methods::{class_balanced_cross_entropy, environment_groups, flip_probability};
 use cnc_data::{Batch, Draw};
 use cnc_models::{Mode, Model};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::batches::{Batches, Order};
 use super::errors::{answers_on_training, training_errors};
 use super::group_dro::{GroupDroSettings, on_groups};
 use super::{GroupLabels, Method, MethodInfo};
-use crate::checkpoint::Tensors;
-use crate::evaluate::{View, predict};
-use crate::inputs::to_model;
-use crate::recipe::checked;
-use crate::run::{Run, TrainedStage};
-use crate::seeds::Seeds;
-use crate::settings::TrainingSettings;
-use crate::trainer::Objective;
+use crate::config::recipe::checked;
+use crate::config::settings::TrainingSettings;
+use crate::training::beside::Beside;
+use crate::training::evaluate::{View, predict};
+use crate::training::{Batches, Objective, Order, StagePlan, Tensors, TrainedStage, Trainer};
+use cnc_base::seeds::Seeds;
 
 /// The registry's entry.
-pub const INFO: MethodInfo = MethodInfo {
+pub(crate) const INFO: MethodInfo = MethodInfo {
     name: "xrm",
     title: "XRM",
     source: "Discovering environments with XRM, Pezeshki et al., 2023",
     stages: &["twins", "xrm"],
     groups: GroupLabels::None,
+    settings: "",
     build: |settings| {
         let settings: XrmSettings = checked("xrm", settings)?;
         settings.twins.check("twins.")?;
@@ -43,7 +40,7 @@ pub const INFO: MethodInfo = MethodInfo {
 
 /// Settings of XRM.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct XrmSettings {
+pub(crate) struct XrmSettings {
     /// How the two networks train that find the environments.
     pub twins: TrainingSettings,
     /// Group DRO on class and environment.
@@ -52,36 +49,30 @@ pub struct XrmSettings {
 }
 
 impl Method for XrmSettings {
-    fn run(&self, run: &Run) -> Result<Vec<TrainedStage>> {
-        let train = &run.dataset.train;
-        let seeds = run.seeds.purpose("twins");
-        let mut halves = seeds.purpose("halves").generator();
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let train = &trainer.dataset.train;
+        let mut halves = trainer.seeds.purpose("twins").purpose("halves").generator();
         let mut objective = Twins {
-            batches: Batches {
-                split: Arc::clone(&run.dataset.train),
-                order: Order::all(train.len()),
-                size: self.twins.batch_size,
-                seeds,
-            },
-            second: run.fresh_model("second twin")?,
+            batches: trainer.batches(Order::all(train.len()), self.twins.batch_size, "twins"),
+            second: Beside::new(trainer.fresh_model("second twin")?, SECOND),
             of_first: train.labels().iter().map(|_| halves.random()).collect(),
             labels: train.labels().to_vec(),
-            device: run.device.clone(),
+            device: trainer.device.clone(),
         };
-        let plan = self.twins.plan("twins", "twins", train.len());
-        let mut twins = run.stage(&plan, &mut objective, None)?;
+        let plan = StagePlan::new(&self.twins, "twins", "twins", train.len());
+        let mut twins = trainer.stage(&plan, &mut objective)?;
 
         // Of the weights after the last step: which are the best by group needs group labels to know.
-        let first = answers_on_training(run, &twins)?.classes;
-        let second = predict(&*objective.second, train, View::Centre, &run.device)?.classes;
+        let first = answers_on_training(trainer, &twins)?.classes;
+        let second = predict(&*objective.second.model, train, View::Centre, &trainer.device)?.classes;
         let pairs = objective.of_first.iter().zip(first.into_iter().zip(second));
         let held_out: Vec<u32> =
             pairs.map(|(of_first, (first, second))| if *of_first { second } else { first }).collect();
-        twins.result.training_errors = Some(training_errors(run, &held_out));
+        twins.result.training_errors = Some(training_errors(trainer, &held_out));
         let wrong: Vec<bool> = held_out.iter().zip(train.labels()).map(|(held_out, label)| held_out != label).collect();
         let groups = environment_groups(train.labels(), &wrong)?;
-        let count = 2 * run.dataset.classes.len();
-        let trained = on_groups(run, &self.dro, ("xrm", "XRM"), groups, count, Some(&twins))?;
+        let count = 2 * trainer.dataset.classes.len();
+        let trained = on_groups(trainer, &self.dro, ("xrm", "XRM"), groups, count)?;
         Ok(vec![twins, trained])
     }
 }
@@ -89,7 +80,7 @@ impl Method for XrmSettings {
 /// The first network is the one that the trainer knows; the second is trained beside it.
 struct Twins {
     batches: Batches,
-    second: Box<dyn Model>,
+    second: Beside,
     /// Whether the first network is trained on a row, else the second is.
     of_first: Vec<bool>,
     /// The labels as they are by now.
@@ -120,9 +111,9 @@ impl Objective for Twins {
         let of_first = of_first.context("a batch has a row of no half")?;
 
         let mode = Mode::Train { seed };
-        let inputs = to_model(batch.inputs, &self.device)?;
+        let inputs = batch.inputs.on_device(&self.device)?;
         let first = model.classify(&model.encode(&inputs, mode)?, mode)?;
-        let second = self.second.classify(&self.second.encode(&inputs, mode)?, mode)?;
+        let second = self.second.model.classify(&self.second.model.encode(&inputs, mode)?, mode)?;
         let of_first = Tensor::new(of_first, &self.device)?.to_dtype(first.dtype())?.unsqueeze(1)?; // (batch, 1)
         let of_second = (1.0 - &of_first)?;
         let held_in = (first.broadcast_mul(&of_first)? + second.broadcast_mul(&of_second)?)?;
@@ -133,20 +124,17 @@ impl Objective for Twins {
     }
 
     fn further_parameters(&self) -> Vec<(String, Var)> {
-        let second = self.second.trainable();
-        second.into_iter().map(|(name, parameter)| (format!("{SECOND}{name}"), parameter)).collect()
+        self.second.parameters()
     }
 
     fn state(&self) -> Result<Tensors> {
-        let second = self.second.parameters().named()?;
-        let mut state: Tensors = second.into_iter().map(|(name, w)| (format!("{SECOND}{name}"), w)).collect();
+        let mut state = self.second.state()?;
         state.insert(LABELS.to_owned(), Tensor::from_slice(&self.labels, self.labels.len(), &Device::Cpu)?);
         Ok(state)
     }
 
     fn load_state(&mut self, state: &Tensors) -> Result<()> {
-        let second = state.iter().filter_map(|(name, w)| Some((name.strip_prefix(SECOND)?.to_owned(), w.clone())));
-        self.second.parameters().load(&second.collect())?;
+        self.second.load_state(state)?;
         let labels = state.get(LABELS).context("the checkpoint has no labels")?.to_vec1::<u32>()?;
         anyhow::ensure!(
             labels.len() == self.labels.len(),
@@ -180,14 +168,14 @@ impl Twins {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::methods::batches::images;
+    use crate::training::batches::images;
 
     #[test]
     fn a_label_flips_to_what_the_other_network_is_sure_of_and_stays_where_it_knows_nothing() {
         let seeds = Seeds::new(0);
         let mut twins = Twins {
-            batches: Batches { split: images(), order: Order::all(4), size: 4, seeds },
-            second: cnc_models::build("lenet", 2, 0, &Device::Cpu).unwrap(),
+            batches: Batches::new(images(), Order::all(4), 4, seeds),
+            second: Beside::new(cnc_models::build("lenet", 2, 0, &Device::Cpu).unwrap(), SECOND),
             of_first: vec![true; 4],
             labels: vec![0, 0, 1, 0],
             device: Device::Cpu,
@@ -203,8 +191,8 @@ mod tests {
     #[test]
     fn the_labels_and_the_second_network_go_on_from_a_checkpoint() {
         let twins = |seed: u64, labels: Vec<u32>| Twins {
-            batches: Batches { split: images(), order: Order::all(2), size: 2, seeds: Seeds::new(0) },
-            second: cnc_models::build("lenet", 2, seed, &Device::Cpu).unwrap(),
+            batches: Batches::new(images(), Order::all(2), 2, Seeds::new(0)),
+            second: Beside::new(cnc_models::build("lenet", 2, seed, &Device::Cpu).unwrap(), SECOND),
             of_first: vec![true; 2],
             labels,
             device: Device::Cpu,
@@ -213,7 +201,11 @@ mod tests {
         after.load_state(&before.state().unwrap()).unwrap();
         assert_eq!(after.labels, [1, 0]);
         let weight = |twins: &Twins| {
-            twins.second.parameters().named().unwrap()["fc.weight"].flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            twins.second.model.parameters().named().unwrap()["fc.weight"]
+                .flatten_all()
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap()
         };
         assert_eq!(weight(&after), weight(&before));
         let message = twins(0, vec![1, 0, 1]).load_state(&before.state().unwrap()).unwrap_err().to_string();

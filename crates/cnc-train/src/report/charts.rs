@@ -33,17 +33,17 @@ pub(super) struct Frame {
 
 impl Frame {
     /// Position of an x value.
-    pub fn at_x(&self, value: f64) -> f64 {
+    pub(super) fn at_x(&self, value: f64) -> f64 {
         self.left + (self.right - self.left) * share(value, self.x)
     }
 
     /// Position of a y value.
-    pub fn at_y(&self, value: f64) -> f64 {
+    pub(super) fn at_y(&self, value: f64) -> f64 {
         self.bottom - (self.bottom - self.top) * share(value, self.y)
     }
 
     /// Ruled lines and labels at these y values.
-    pub fn y_axis(&self, ticks: &[f64], label: impl Fn(f64) -> String) -> Markup {
+    pub(super) fn y_axis(&self, ticks: &[f64], label: impl Fn(f64) -> String) -> Markup {
         html! {
             @for tick in ticks {
                 @let y = self.at_y(*tick);
@@ -54,7 +54,7 @@ impl Frame {
     }
 
     /// Labels at round x values, and the name of the axis.
-    pub fn x_axis(&self, name: &str) -> Markup {
+    pub(super) fn x_axis(&self, name: &str) -> Markup {
         html! {
             line.axis x1=(at(self.left)) x2=(at(self.right)) y1=(at(self.bottom)) y2=(at(self.bottom)) {}
             @for tick in ticks(self.x.0, self.x.1, 5) {
@@ -67,7 +67,7 @@ impl Frame {
     }
 
     /// The path through these points; a value that does not exist interrupts it.
-    pub fn path(&self, points: &[(f64, Option<f64>)]) -> String {
+    pub(super) fn path(&self, points: &[(f64, Option<f64>)]) -> String {
         let mut path = String::new();
         let mut drawing = false;
         for (x, y) in points {

@@ -1,7 +1,8 @@
 //! What is compared: the stages of one run, or the reported models of several.
 
-use super::RunRecord;
-use crate::results::{Results, SplitResult};
+use super::view::RunView;
+use crate::record::Results;
+use crate::training::SplitResult;
 
 /// One column of the comparison.
 #[derive(Debug, Clone)]
@@ -17,7 +18,7 @@ pub(super) struct Column<'a> {
 }
 
 /// The columns of a report: the stages of one run, or one column a run.
-pub(super) fn columns(runs: &[RunRecord]) -> Vec<Column<'_>> {
+pub(super) fn columns(runs: &[RunView]) -> Vec<Column<'_>> {
     match runs {
         [run] if !run.results.stages.is_empty() => stages(&run.results),
         _ => runs
@@ -53,7 +54,7 @@ pub(super) fn tone(index: usize, last: usize) -> &'static str {
 }
 
 /// Name of a run: method and seed, and what else differs between the runs.
-pub(super) fn name(results: &Results, runs: &[RunRecord]) -> String {
+pub(super) fn name(results: &Results, runs: &[RunView]) -> String {
     let differs = |get: &dyn Fn(&Results) -> String| runs.iter().any(|other| get(&other.results) != get(results));
     let mut parts = Vec::new();
     if differs(&|r| r.dataset.clone()) {

@@ -2,12 +2,12 @@
 
 use maud::{Markup, html};
 
-use super::RunRecord;
 use super::charts::{Frame, apart, at, plain, ticks};
 use super::columns::{name, tone};
 use super::format::{count, duration, percent};
-use crate::log::MetricLine;
-use crate::results::StageResult;
+use super::view::RunView;
+use crate::record::MetricLine;
+use crate::training::StageResult;
 
 /// Room at the right of a chart for the names of its lines.
 const LABELS: f64 = 104.0;
@@ -16,12 +16,12 @@ const LABELS: f64 = 104.0;
 const LINE: f64 = 16.0;
 
 /// Whether there is anything to draw.
-pub(super) fn has_curves(run: &RunRecord) -> bool {
+pub(super) fn has_curves(run: &RunView) -> bool {
     run.metrics.iter().any(|line| line.worst_group_accuracy.is_some() || line.average_accuracy.is_some())
 }
 
 /// The section.
-pub(super) fn curves(runs: &[RunRecord]) -> Markup {
+pub(super) fn curves(runs: &[RunView]) -> Markup {
     html! {
         p.lede {
             "Accuracy on the validation split while training. The average tells little about the worst group: watch the distance between the two lines. The dotted line is the checkpoint whose figures are reported."
@@ -47,7 +47,7 @@ pub(super) fn curves(runs: &[RunRecord]) -> Markup {
 }
 
 /// What the stages remarked, for example which fall-backs were taken.
-fn notes(run: &RunRecord) -> Markup {
+fn notes(run: &RunView) -> Markup {
     let stages = run.results.stages.iter();
     let notes: Vec<_> = stages.flat_map(|stage| stage.notes.iter().map(move |note| (&stage.title, note))).collect();
     html! {

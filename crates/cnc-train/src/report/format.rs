@@ -1,6 +1,6 @@
 //! Figures as text. A figure that does not exist is a dash, never `NaN`.
 
-use cnc_core::intervals::Interval;
+use cnc_core::evaluation::Interval;
 
 /// What stands where there is no figure.
 pub(super) const NONE: &str = "–";
@@ -27,6 +27,19 @@ pub(super) fn interval(interval: Option<&Interval>) -> String {
         Some(i) => format!("{:.1}–{:.1}", hundredfold(i.low), hundredfold(i.high)),
         None => NONE.to_owned(),
     }
+}
+
+/// What stands where there is no figure in a table of plain text.
+pub(crate) const NO_FIGURE: &str = "-";
+
+/// A fraction as per cent with one decimal, for tables of plain text that say the unit below: `0.784` is `78.4`.
+pub(crate) fn plain_percent(fraction: Option<f64>) -> String {
+    fraction.map_or(NO_FIGURE.to_owned(), |fraction| format!("{:.1}", 100.0 * fraction))
+}
+
+/// An interval as per cent, for tables of plain text: `1.2-7.9`.
+pub(crate) fn plain_interval(interval: Option<Interval>) -> String {
+    interval.map_or(NO_FIGURE.to_owned(), |i| format!("{:.1}-{:.1}", 100.0 * i.low, 100.0 * i.high))
 }
 
 /// As per cent. Rounding errors a hair below 0 must not show as `-0.0`.

@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::format::{count, percent, whole_percent};
-use crate::results::{Results, StageResult};
-use crate::story::{Content, ContrastiveBatch, Counterfactual, Prediction, Sample, WorstGroup};
+use crate::record::Results;
+use crate::record::story::{Content, ContrastiveBatch, Counterfactual, Sample, StageAnswer, WorstGroup};
+use crate::training::StageResult;
 
 /// The first stage's errors, laid out as the method uses them.
 pub(super) fn contrastive_batch(batch: &ContrastiveBatch, stage: Option<&StageResult>) -> Markup {
@@ -139,7 +140,7 @@ pub(super) fn counterfactuals(shown: &[Counterfactual], results: &Results) -> Ma
     }
 }
 
-fn verdict(said: &Prediction, class: &str) -> Markup {
+fn verdict(said: &StageAnswer, class: &str) -> Markup {
     let right = said.class == class;
     html! {
         td.right[right].wrong[!right] {

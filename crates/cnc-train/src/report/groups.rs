@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::RunRecord;
 use super::charts::at;
 use super::columns::{Column, columns};
 use super::format::{NONE, count, interval, percent, whole_percent};
-use crate::results::{GroupResult, SplitResult};
+use super::view::RunView;
+use crate::training::{GroupResult, SplitResult};
 
 /// One row of the comparison that is not a group.
 struct Summary {
@@ -32,7 +32,7 @@ const SUMMARIES: [Summary; 6] = [
 ];
 
 /// The section; datasets are kept apart, since their groups are not the same.
-pub(super) fn groups(runs: &[RunRecord]) -> Markup {
+pub(super) fn groups(runs: &[RunView]) -> Markup {
     let all = columns(runs);
     let datasets: BTreeSet<&str> = all.iter().map(|column| column.dataset).collect();
     html! {
@@ -175,7 +175,7 @@ fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 }
 
 /// The evaluation with the random crop of training, where a run has it.
-fn random_crop(runs: &[RunRecord]) -> Markup {
+fn random_crop(runs: &[RunView]) -> Markup {
     let stages: Vec<_> = runs
         .iter()
         .flat_map(|run| run.results.stages.iter().map(move |stage| (run, stage)))

@@ -2,21 +2,21 @@
 
 use maud::{Markup, html};
 
-use super::RunRecord;
 use super::charts::at;
 use super::columns::{Column, columns};
 use super::format::{NONE, count, duration, interval, percent};
-use crate::results::SplitResult;
+use super::view::RunView;
+use crate::training::SplitResult;
 
 /// The head of a report on one run, or on several.
-pub(super) fn headline(runs: &[RunRecord]) -> Markup {
+pub(super) fn headline(runs: &[RunView]) -> Markup {
     match runs {
         [run] => one(run),
         _ => several(runs),
     }
 }
 
-fn one(run: &RunRecord) -> Markup {
+fn one(run: &RunView) -> Markup {
     let results = &run.results;
     let columns = columns(std::slice::from_ref(run));
     html! {
@@ -104,7 +104,7 @@ fn cut_down(limit: Option<usize>) -> Markup {
     }
 }
 
-fn several(runs: &[RunRecord]) -> Markup {
+fn several(runs: &[RunView]) -> Markup {
     html! {
         p.eyebrow { (runs.len()) " runs" }
         h1 { "Worst-group accuracy, side by side" }

@@ -2,11 +2,11 @@
 
 use maud::{Markup, html};
 
-use super::RunRecord;
 use super::charts::{COLOURS, Frame, at, mark};
 use super::columns::{name, tone};
 use super::format::{count, number, whole_percent};
-use crate::story::{Representations, Story};
+use super::view::RunView;
+use crate::record::story::{Representations, Story};
 
 /// By what the marks of a picture are told apart.
 #[derive(Clone, Copy)]
@@ -117,7 +117,7 @@ fn extents(shown: &Representations) -> ((f64, f64), (f64, f64)) {
 }
 
 /// The alignment loss of every stage that has one.
-pub(super) fn alignment(runs: &[RunRecord]) -> Markup {
+pub(super) fn alignment(runs: &[RunView]) -> Markup {
     let rows = alignment_rows(runs);
     let most = rows.iter().map(|row| row.2).fold(0.0, f64::max);
     html! {
@@ -139,7 +139,7 @@ pub(super) fn alignment(runs: &[RunRecord]) -> Markup {
 }
 
 /// Label, tone and value of every stage with an alignment loss.
-pub(super) fn alignment_rows(runs: &[RunRecord]) -> Vec<(String, &'static str, f64)> {
+pub(super) fn alignment_rows(runs: &[RunView]) -> Vec<(String, &'static str, f64)> {
     let mut rows = Vec::new();
     for run in runs {
         let last = run.results.stages.len().saturating_sub(1);

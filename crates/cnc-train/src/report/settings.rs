@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 use toml::{Table, Value};
 
-use super::RunRecord;
 use super::columns::name;
 use super::format::NONE;
+use super::view::RunView;
 
 /// The settings of all runs; where several are shown, those that differ are marked.
-pub(super) fn settings(runs: &[RunRecord]) -> Markup {
+pub(super) fn settings(runs: &[RunView]) -> Markup {
     let flat: Vec<BTreeMap<String, String>> = runs.iter().map(|run| flatten(&run.settings)).collect();
     let keys: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
     html! {
@@ -50,7 +50,7 @@ fn flatten(table: &Table) -> BTreeMap<String, String> {
 }
 
 /// How to repeat each run.
-pub(super) fn repeat(runs: &[RunRecord]) -> Markup {
+pub(super) fn repeat(runs: &[RunView]) -> Markup {
     html! {
         p.lede {
             "In the run folder, where " code { "config.toml" } " holds every setting, with version " (versions(runs)) " and the same data. On the same machine with the same number of threads every figure comes out the same to the last bit."
@@ -62,12 +62,12 @@ pub(super) fn repeat(runs: &[RunRecord]) -> Markup {
     }
 }
 
-fn versions(runs: &[RunRecord]) -> String {
+fn versions(runs: &[RunView]) -> String {
     let versions: BTreeSet<&str> = runs.iter().map(|run| run.results.version.as_str()).collect();
     versions.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-fn command(run: &RunRecord) -> String {
+fn command(run: &RunView) -> String {
     let results = &run.results;
     let mut command =
         format!("cnc-train {} --method {} --seed {}", quoted(&results.dataset), quoted(&results.method), results.seed);

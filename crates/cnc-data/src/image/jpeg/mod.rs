@@ -12,8 +12,7 @@ mod scan;
 use bits::Huffman;
 use colour::{Plane, Space};
 
-use super::Picture;
-use super::decode::{damaged, within};
+use super::{ImageError, Picture};
 
 /// Whether these are the bytes of a JPEG file.
 pub(crate) fn is_jpeg(bytes: &[u8]) -> bool {
@@ -26,18 +25,18 @@ pub(crate) fn has_end(tail: &[u8]) -> bool {
     tail.get(..tail.len() - padding).is_some_and(|tail| tail.ends_with(&[0xff, 0xd9]))
 }
 
-pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, String> {
+pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, ImageError> {
     let mut decoder = Decoder { data: bytes, max_pixels, ..Decoder::default() };
     match decoder.run() {
         Ok(picture) => Ok(picture),
-        Err(Failure::Said(problem)) => Err(problem),
-        Err(Failure::Damaged(problem)) => Err(damaged(bytes, &problem)),
+        Err(Failure::Said(error)) => Err(error),
+        Err(Failure::Damaged(problem)) => Err(ImageError::damaged(bytes, &problem)),
     }
 }
 
 enum Failure {
     /// A whole message.
-    Said(String),
+    Said(ImageError),
     /// What is wrong with the data.
     Damaged(&'static str),
 }
@@ -226,7 +225,7 @@ impl<'a> Decoder<'a> {
         if width == 0 || height == 0 || !matches!(count, 1 | 3 | 4) || rest.len() < 3 * usize::from(count) {
             return Err(WRONG.into());
         }
-        within(width as u32, height as u32, self.max_pixels).map_err(Failure::Said)?;
+        ImageError::refuse_too_large(width as u32, height as u32, self.max_pixels).map_err(Failure::Said)?;
         let factors = |bytes: &[u8]| (usize::from(bytes[1] >> 4), usize::from(bytes[1] & 15));
         let described: Vec<&[u8]> = rest.chunks_exact(3).take(usize::from(count)).collect();
         let widest = described.iter().map(|bytes| factors(bytes).0).max().unwrap_or(0);

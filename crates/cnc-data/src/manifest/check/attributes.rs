@@ -1,7 +1,9 @@
 //! Attributes of which a row may have any number.
 
-use super::super::{Several, Share, raw};
-use super::{Fault, fault, unique_names};
+use super::fault::{Fault, fault, unique_names};
+use super::labels::share;
+use crate::manifest::model::{Several, Share};
+use crate::manifest::raw;
 
 /// A row's attributes are kept as the bits of one number.
 const MOST: usize = 32;
@@ -35,13 +37,5 @@ pub(super) fn several(raw: raw::Attributes) -> Result<Several, Fault> {
 fn number(value: &toml::Value, key: &str) -> Result<f64, Fault> {
     let found = value.as_float().or_else(|| value.as_integer().map(|value| value as f64));
     let found = found.ok_or_else(|| fault(key, format!("{value} is not a number, nor a list of them")))?;
-    threshold(found, key)
-}
-
-/// A share from which on a row has something.
-pub(super) fn threshold(value: f64, key: &str) -> Result<f64, Fault> {
-    if value > 0.0 && value <= 1.0 {
-        return Ok(value);
-    }
-    Err(fault(key, format!("{value}: the column holds shares in [0, 1], so it must be above 0 and at most 1")))
+    share(found, key)
 }

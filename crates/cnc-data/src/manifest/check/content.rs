@@ -1,8 +1,9 @@
 //! What the rows hold: images and their transform, or texts and their length.
 
-use super::super::{Content, TextRules, raw};
-use super::{Fault, fault};
+use super::fault::{Fault, fault};
 use crate::image::transform::{RandomView, Transform};
+use crate::manifest::model::{Content, TextRules};
+use crate::manifest::raw;
 use crate::text;
 
 /// Tokens of the longest text, where the manifest does not say it.
@@ -28,14 +29,15 @@ pub(super) fn texts(has_transform: bool, input: &raw::Input) -> Result<Content, 
 }
 
 fn transform(raw: &raw::Transform) -> Result<Transform, Fault> {
+    let usual = Transform::default();
     let transform = Transform {
-        square: raw.square.unwrap_or(false),
+        square: raw.square.unwrap_or(usual.square),
         resize: raw.resize,
         crop: raw.crop,
         random: random_view(raw)?,
-        flip: raw.flip.unwrap_or(false),
-        mean: raw.mean.unwrap_or([0.5; 3]),
-        std: raw.std.unwrap_or([0.5; 3]),
+        flip: raw.flip.unwrap_or(usual.flip),
+        mean: raw.mean.unwrap_or(usual.mean),
+        std: raw.std.unwrap_or(usual.std),
     };
     match transform.check() {
         Ok(()) => Ok(transform),

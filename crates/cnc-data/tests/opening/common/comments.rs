@@ -102,10 +102,8 @@ pub fn tokenizer(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizer").join(file)
 }
 
-/// The tokens of a row, without padding.
+/// The tokens of a row.
 pub fn ids(split: &Split, row: u32) -> Vec<u32> {
-    let Inputs::Tokens { ids, .. } = split.batch(&[row], Augment::None).unwrap().inputs else {
-        panic!("these are texts")
-    };
-    ids.flatten_all().unwrap().to_vec1().unwrap()
+    let Inputs::Tokens(tokens) = split.batch(&[row], Augment::None).unwrap().inputs else { panic!("these are texts") };
+    tokens.ids().to_vec()
 }

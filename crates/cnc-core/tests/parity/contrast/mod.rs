@@ -1,0 +1,3 @@
+//! The room `contrast`.
+
+mod loss;

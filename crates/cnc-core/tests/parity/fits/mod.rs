@@ -1,0 +1,4 @@
+//! The room `fits`.
+
+mod clusters;
+mod logistic;

@@ -1,0 +1,311 @@
+//! A checked manifest, and what it says.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::colour::{Correlation, HeldOut};
+use crate::hub::{HubRepository, is_repository};
+use crate::image::transform::Transform;
+use crate::table::Cell;
+use crate::{DataError, builtin};
+
+/// A checked manifest.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// What messages call the manifest.
+    pub(crate) file: String,
+    pub(crate) folder: Folder,
+    pub(crate) name: String,
+    /// `None` leaves splits and colours to the seed of whoever opens the dataset.
+    pub(crate) seed: Option<u64>,
+    pub(crate) source: Source,
+    /// What is in the files of `source`.
+    pub(crate) layout: Layout,
+    /// What is in the folder of the authors' files, as far as the manifest knows one.
+    pub(super) archive: Option<Layout>,
+    pub(crate) content: Content,
+}
+
+/// What the rows hold, and what is done with it.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    Images(Transform),
+    Texts(TextRules),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TextRules {
+    /// Tokens of the longest text, those that the tokenizer adds among them.
+    pub(crate) max_length: usize,
+}
+
+/// What files there are and what their columns mean.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Layout {
+    pub(crate) input: Input,
+    pub(crate) class: Labels,
+    pub(crate) attribute: Attribute,
+    pub(crate) splits: Splits,
+    pub(crate) join: Option<Join>,
+}
+
+/// Where the images of a row are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Input {
+    pub(crate) column: String,
+    /// The folder of the files that the column names.
+    pub(crate) folder: Option<String>,
+}
+
+/// A table with further columns of the same rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Join {
+    pub(crate) file: String,
+    /// Names of its columns where it has no header.
+    pub(crate) columns: Option<Vec<String>>,
+}
+
+/// Where a manifest is, and what lies beside it.
+#[derive(Debug, Clone)]
+pub(crate) enum Folder {
+    BuiltIn(&'static builtin::BuiltIn),
+    Disk { manifest: PathBuf, folder: PathBuf },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The files lie beside the manifest.
+    Beside,
+    Hub {
+        repository: String,
+        revision: String,
+    },
+    /// The files lie in a folder that the user named.
+    Named(PathBuf),
+}
+
+/// A column whose cells have names.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Labels {
+    pub(crate) column: String,
+    pub(crate) names: Vec<String>,
+    pub(crate) rule: Rule,
+}
+
+/// Which cell has which name.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Rule {
+    Values {
+        values: BTreeMap<Cell, u32>,
+        /// Whether the manifest lists the values; else 0, 1, ... and the names are accepted.
+        listed: bool,
+    },
+    /// Shares in [0, 1]: the second of two names from here on.
+    Threshold(f64),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Attribute {
+    None,
+    Column(Labels),
+    Several(Several),
+    Colour(Colouring),
+}
+
+/// Attributes of which a row may have any number.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Several {
+    pub(crate) columns: Vec<Share>,
+    /// What a row without any of them is called, and one with any.
+    pub(crate) summary: [String; 2],
+}
+
+/// A column of shares in [0, 1].
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Share {
+    pub(crate) column: String,
+    pub(crate) name: String,
+    /// A row has the attribute from here on.
+    pub(crate) threshold: f64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Colouring {
+    pub(crate) names: Vec<String>,
+    pub(crate) rgb: Vec<[u8; 3]>,
+    pub(crate) threshold: u8,
+    pub(crate) train: Correlation,
+    pub(crate) validation: HeldOut,
+    pub(crate) test: HeldOut,
+}
+
+/// One of the three parts of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SplitName {
+    /// Fitted on.
+    Train,
+    /// Selected on.
+    Validation,
+    /// Reported once.
+    Test,
+}
+
+impl SplitName {
+    /// All three, in the order of use.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// As manifests write it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl fmt::Display for SplitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Splits {
+    /// The column of the splits, where that is how they are told apart.
+    pub(crate) column: Option<String>,
+    /// The files of that column.
+    pub(crate) files: Vec<String>,
+    pub(super) rules: [SplitRule; 3],
+}
+
+impl Splits {
+    pub(crate) fn rule(&self, split: SplitName) -> &SplitRule {
+        let [train, validation, test] = &self.rules;
+        match split {
+            SplitName::Train => train,
+            SplitName::Validation => validation,
+            SplitName::Test => test,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SplitRule {
+    pub(crate) from: Origin,
+    /// Expected number of rows.
+    pub(crate) rows: Option<usize>,
+    /// Expected number of rows of each class with each attribute.
+    pub(crate) groups: Option<Vec<usize>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Origin {
+    Files(Vec<String>),
+    Values(Vec<Cell>),
+    Fraction { of: SplitName, fraction: f64 },
+}
+
+/// The text of a file that belongs to a dataset, and what messages call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedText {
+    /// The file.
+    pub file: String,
+    /// What is in it.
+    pub text: String,
+}
+
+impl Manifest {
+    /// The dataset's name: of run folders and in reports.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The names of the classes, by class index.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        &self.layout.class.names
+    }
+
+    /// The names of the spurious attribute's values, by index. None where the manifest names no attribute; where it names
+    /// several, what a row without any of them is called and one with any.
+    #[must_use]
+    pub fn attributes(&self) -> &[String] {
+        match &self.layout.attribute {
+            Attribute::None => &[],
+            Attribute::Column(labels) => &labels.names,
+            Attribute::Several(several) => &several.summary,
+            Attribute::Colour(colouring) => &colouring.names,
+        }
+    }
+
+    /// The model repository of the hub that the recipe's `weights` names, if it names one.
+    ///
+    /// # Errors
+    /// The recipe cannot be read, or `weights` is no repository.
+    pub fn weights(&self) -> Result<Option<HubRepository>, DataError> {
+        let Some(recipe) = self.recipe()? else { return Ok(None) };
+        let wrong = |problem: &str| {
+            let problem = problem.to_string();
+            DataError::Manifest { file: recipe.file.clone(), key: "weights".to_string(), problem }
+        };
+        let table: toml::Table = recipe.text.parse().map_err(|e: toml::de::Error| wrong(e.message()))?;
+        match table.get("weights").map(toml::Value::as_str) {
+            None => Ok(None),
+            Some(Some(name)) if is_repository(name) => Ok(Some(HubRepository::model(name))),
+            Some(_) => Err(wrong("must be the name of a model repository, \"owner/name\"")),
+        }
+    }
+
+    /// The number of rows that a split is meant to have, if the manifest says it.
+    #[must_use]
+    pub fn expected_rows(&self, split: SplitName) -> Option<usize> {
+        self.layout.splits.rule(split).rows
+    }
+
+    /// Whether the rows hold texts, for which a tokenizer is needed, and not images.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        matches!(self.content, Content::Texts(_))
+    }
+
+    /// The number of rows that each class with each attribute is meant to have in a split, if the manifest says it.
+    #[must_use]
+    pub fn expected_groups(&self, split: SplitName) -> Option<&[usize]> {
+        self.layout.splits.rule(split).groups.as_deref()
+    }
+
+    /// The recipe.toml that lies beside the manifest, if there is one.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn recipe(&self) -> Result<Option<NamedText>, DataError> {
+        match &self.folder {
+            Folder::BuiltIn(found) => {
+                let file = format!("built-in recipe of {}", found.name);
+                Ok(Some(NamedText { file, text: found.recipe.to_string() }))
+            }
+            Folder::Disk { folder, .. } => {
+                let path = folder.join("recipe.toml");
+                match std::fs::read_to_string(&path) {
+                    Ok(text) => Ok(Some(NamedText { file: path.display().to_string(), text })),
+                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                    Err(source) => Err(DataError::Io { path, source }),
+                }
+            }
+        }
+    }
+
+    /// An error about one key of this manifest.
+    pub(crate) fn error(&self, key: &str, problem: String) -> DataError {
+        DataError::Manifest { file: self.file.clone(), key: key.to_string(), problem }
+    }
+
+    pub(crate) fn split_error(&self, split: SplitName, problem: String) -> DataError {
+        DataError::Split { file: self.file.clone(), split: split.as_str(), problem }
+    }
+}

@@ -1,0 +1,339 @@
+//! Which row of which file belongs to which split, with which class and attribute: everything but the images.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use cnc_base::seeds::of_data;
+use rand::seq::SliceRandom;
+
+use super::row::{Row, Rows, Shown};
+use super::table::Table;
+use super::{counts, shares};
+use crate::colour::{self, HeldOut};
+use crate::error::DataError;
+use crate::hub::HubCache;
+use crate::manifest::{Attribute, Labels, Manifest, Origin, Rule, SplitName};
+use crate::options::OpenOptions;
+use crate::table::{Cell, Location};
+
+/// The files of a dataset and the rows of its splits: train, validation, test.
+pub(crate) struct SplitRows {
+    pub(crate) files: Vec<Table>,
+    pub(crate) splits: [Rows; 3],
+    /// What a user should know of the rows.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The label of a row whose class is not told: the hub's -1.
+const HIDDEN: u32 = u32::MAX;
+
+impl SplitRows {
+    pub(crate) fn read(manifest: &Manifest, options: &OpenOptions) -> Result<Self, DataError> {
+        let seed = manifest.seed.unwrap_or(options.seed);
+        if options.limit == Some(0) {
+            return Err(manifest.error("limit", "0 leaves no row: at least 1 is needed".to_string()));
+        }
+        let mut reader = Reader {
+            manifest,
+            hub: &options.hub,
+            files: Vec::new(),
+            opened: BTreeSet::new(),
+            cells_seen: BTreeSet::new(),
+            classes_seen: BTreeSet::new(),
+            unannotated: 0,
+        };
+        let mut splits = [Vec::new(), Vec::new(), Vec::new()];
+        reader.by_column(&mut splits)?;
+        for (split, rows) in SplitName::ALL.into_iter().zip(&mut splits) {
+            if let Origin::Files(files) = &manifest.layout.splits.rule(split).from {
+                for file in files {
+                    for table in reader.open(file)? {
+                        rows.extend(reader.rows(table)?);
+                    }
+                }
+            }
+        }
+        take_fractions(manifest, seed, &mut splits);
+        for (split, rows) in SplitName::ALL.into_iter().zip(&splits) {
+            reader.check_split(split, rows)?;
+        }
+        reader.check_classes()?;
+        let mut notes = Vec::new();
+        if reader.unannotated > 0 {
+            notes.push(format!(
+                "{} rows have an empty cell for an attribute: not annotated, and taken as not having it",
+                reader.unannotated
+            ));
+        }
+        if let Some(tables) = counts::compare(manifest, &splits) {
+            if !options.allow_count_mismatch {
+                return Err(counts::mismatch(manifest, tables));
+            }
+            notes.push(format!("the numbers of rows are not the expected ones\n{tables}"));
+        }
+        let [train, validation, test] = splits;
+        let finish = |split, rows| {
+            let mut rows = with_attribute(manifest, seed, split, rows);
+            if let Some(limit) = options.limit {
+                rows.rows.truncate(limit.div_ceil(rows.copies()));
+            }
+            rows
+        };
+        let splits =
+            [finish(SplitName::Train, train), finish(SplitName::Validation, validation), finish(SplitName::Test, test)];
+        Ok(Self { files: reader.files, splits, notes })
+    }
+}
+
+struct Reader<'a> {
+    manifest: &'a Manifest,
+    hub: &'a HubCache,
+    files: Vec<Table>,
+    /// The files that were opened, whatever the manifest calls them.
+    opened: BTreeSet<PathBuf>,
+    /// Every cell of the class column, where its cells have names one by one.
+    cells_seen: BTreeSet<Cell>,
+    /// Every class that a row has.
+    classes_seen: BTreeSet<u32>,
+    /// Rows with an empty cell for an attribute.
+    unannotated: usize,
+}
+
+impl Reader<'_> {
+    /// The tables that one of the manifest's names stands for.
+    fn open(&mut self, name: &str) -> Result<Vec<Table>, DataError> {
+        let files = self.manifest.locate(name, self.hub)?;
+        for file in &files {
+            if let Location::Disk(path) = &file.location
+                && !self.opened.insert(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+            {
+                let problem = format!("{name:?} stands for {} once more: its rows would be in two places", file.name);
+                return Err(self.manifest.error("splits", problem));
+            }
+        }
+        files.into_iter().map(|file| Table::open(self.manifest, file, self.hub)).collect()
+    }
+
+    /// The rows of one table, in order.
+    fn rows(&mut self, table: Table) -> Result<Vec<Row>, DataError> {
+        let labels = self.labels(&table)?;
+        let (attributes, several) = self.attributes(&table, labels.len())?;
+        let file = self.files.len();
+        self.files.push(table);
+        let rows = labels.into_iter().zip(attributes).zip(several).enumerate();
+        Ok(rows.map(|(row, ((label, attribute), several))| Row { file, row, label, attribute, several }).collect())
+    }
+
+    fn labels(&mut self, table: &Table) -> Result<Vec<u32>, DataError> {
+        let class = &self.manifest.layout.class;
+        let values = match &class.rule {
+            Rule::Values { values, .. } => values,
+            Rule::Threshold(threshold) => {
+                let labels: Vec<u32> = shares::all_reach(table, &class.column, *threshold)?;
+                self.classes_seen.extend(&labels);
+                return Ok(labels);
+            }
+        };
+        let cells = table.cells(&class.column)?;
+        let mut labels = Vec::with_capacity(cells.len());
+        for (row, cell) in cells.into_iter().enumerate() {
+            labels.push(match index(class, &cell) {
+                Some(label) => label,
+                None if cell == Cell::Integer(-1) => HIDDEN,
+                None => return Err(unknown(table, class, row, &cell, "class.values")),
+            });
+            let other = cell.other_form().filter(|_| !values.contains_key(&cell));
+            self.cells_seen.insert(other.unwrap_or(cell));
+        }
+        self.classes_seen.extend(&labels);
+        Ok(labels)
+    }
+
+    /// For each row the attribute, and the bits of those of which it may have several.
+    fn attributes(&mut self, table: &Table, rows: usize) -> Result<(Vec<u32>, Vec<u32>), DataError> {
+        let mut several = vec![0; rows];
+        let attributes = match &self.manifest.layout.attribute {
+            Attribute::None | Attribute::Colour(_) => vec![0; rows],
+            Attribute::Column(attribute) => match &attribute.rule {
+                Rule::Threshold(threshold) => {
+                    let reach = shares::reach(table, &attribute.column, *threshold)?;
+                    self.unannotated += reach.iter().filter(|reach| reach.is_none()).count();
+                    reach.into_iter().map(|reach| u32::from(reach == Some(true))).collect()
+                }
+                Rule::Values { .. } => {
+                    let known = |(row, cell): (usize, Cell)| {
+                        index(attribute, &cell).ok_or_else(|| unknown(table, attribute, row, &cell, "attribute.values"))
+                    };
+                    table.cells(&attribute.column)?.into_iter().enumerate().map(known).collect::<Result<_, _>>()?
+                }
+            },
+            Attribute::Several(attributes) => {
+                let mut is_annotated = vec![true; rows];
+                for (bit, share) in attributes.columns.iter().enumerate() {
+                    let reach = shares::reach(table, &share.column, share.threshold)?;
+                    for ((reach, bits), annotated) in reach.into_iter().zip(&mut several).zip(&mut is_annotated) {
+                        *bits |= u32::from(reach == Some(true)) << bit;
+                        *annotated &= reach.is_some();
+                    }
+                }
+                self.unannotated += is_annotated.iter().filter(|annotated| !**annotated).count();
+                several.iter().map(|bits| u32::from(*bits != 0)).collect()
+            }
+        };
+        Ok((attributes, several))
+    }
+
+    /// Deals the rows of the files that hold several splits.
+    fn by_column(&mut self, splits: &mut [Vec<Row>; 3]) -> Result<(), DataError> {
+        let Some(column) = &self.manifest.layout.splits.column else { return Ok(()) };
+        let mut tables = Vec::new();
+        for file in &self.manifest.layout.splits.files {
+            tables.extend(self.open(file)?);
+        }
+        for table in tables {
+            let cells = table.cells(column)?;
+            let rows = self.rows(table)?;
+            let Some(table) = self.files.last() else { continue };
+            for (row, cell) in rows.into_iter().zip(cells) {
+                let other = cell.other_form();
+                let belongs = |split: &SplitName| {
+                    let from = &self.manifest.layout.splits.rule(*split).from;
+                    let is_one = |value: &Cell| *value == cell || Some(value) == other.as_ref();
+                    matches!(from, Origin::Values(values) if values.iter().any(is_one))
+                };
+                match SplitName::ALL.iter().zip(splits.iter_mut()).find(|(split, _)| belongs(split)) {
+                    Some((_, rows)) => rows.push(row),
+                    None => {
+                        let problem = format!("{cell} belongs to no split: list it under `values` of one of [splits]");
+                        return Err(table.row_error(row.row, column, problem));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_split(&self, split: SplitName, rows: &[Row]) -> Result<(), DataError> {
+        let rule = self.manifest.layout.splits.rule(split);
+        if rows.is_empty() {
+            let problem = match &rule.from {
+                Origin::Files(files) => format!("has no rows: {} hold none", files.join(", ")),
+                Origin::Values(values) => {
+                    let values: Vec<String> = values.iter().map(Cell::to_string).collect();
+                    format!("has no rows: no row of the splits' column holds {}", values.join(" or "))
+                }
+                Origin::Fraction { of, fraction } => format!("has no rows: {fraction} of `{of}` is less than one row"),
+            };
+            return Err(self.manifest.split_error(split, problem));
+        }
+        let column = &self.manifest.layout.class.column;
+        let hidden = rows.iter().filter(|row| row.label == HIDDEN).count();
+        match rows.iter().find(|row| row.label == HIDDEN).map(|row| (row, self.files.get(row.file))) {
+            Some((row, Some(file))) if hidden < rows.len() => {
+                Err(unknown(file, &self.manifest.layout.class, row.row, &Cell::Integer(-1), "class.values"))
+            }
+            Some(_) => Err(self.manifest.split_error(
+                split,
+                format!(
+                    "has no labels: `{column}` is -1 in all of its {} rows. Take labelled rows for it, for example \
+                     {split} = {{ of = \"train\", fraction = 0.1 }}",
+                    rows.len()
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn check_classes(&self) -> Result<(), DataError> {
+        let Labels { column, names, rule } = &self.manifest.layout.class;
+        for (class, name) in (0..).zip(names) {
+            let Rule::Values { values, listed } = rule else {
+                if !self.classes_seen.contains(&class) {
+                    let problem = format!("no row is of class {name:?} by its `{column}`");
+                    return Err(self.manifest.error("class.threshold", problem));
+                }
+                continue;
+            };
+            let of_class = || values.iter().filter(|(_, index)| **index == class).map(|(cell, _)| cell);
+            let missing = match listed {
+                true => of_class().find(|cell| !self.cells_seen.contains(*cell)).map(Cell::to_string),
+                false => (!of_class().any(|cell| self.cells_seen.contains(cell))).then(|| class.to_string()),
+            };
+            if let Some(cell) = missing {
+                let found: Vec<String> = self.cells_seen.iter().take(20).map(Cell::to_string).collect();
+                let problem =
+                    format!("no row has {cell} in `{column}`, class {name:?}; the values there: {}", found.join(", "));
+                return Err(self.manifest.error("class.values", problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn index(labels: &Labels, cell: &Cell) -> Option<u32> {
+    let Rule::Values { values, .. } = &labels.rule else { return None };
+    values.get(cell).or_else(|| values.get(&cell.other_form()?)).copied()
+}
+
+fn unknown(table: &Table, labels: &Labels, row: usize, cell: &Cell, key: &str) -> DataError {
+    let mut known = match &labels.rule {
+        Rule::Values { values, .. } => values.keys().take(21).map(Cell::to_string).collect(),
+        Rule::Threshold(_) => Vec::new(),
+    };
+    if known.len() > 20 {
+        known[20] = "...".to_string();
+    }
+    let problem = format!("{cell} is none of the manifest's {key}: {}", known.join(", "));
+    table.row_error(row, &labels.column, problem)
+}
+
+/// Moves random rows of a split to those that are a fraction of it. All keep the order of the files.
+fn take_fractions(manifest: &Manifest, seed: u64, splits: &mut [Vec<Row>; 3]) {
+    for (from, of) in SplitName::ALL.into_iter().enumerate() {
+        let Some(rows) = splits.get_mut(from).map(std::mem::take) else { continue };
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.shuffle(&mut of_data(seed, &format!("fractions of {of}")));
+        // For each row the split that takes it.
+        let mut owner = vec![from; rows.len()];
+        let mut order = order.into_iter();
+        for (to, split) in SplitName::ALL.into_iter().enumerate() {
+            if let Origin::Fraction { of: source, fraction } = &manifest.layout.splits.rule(split).from
+                && *source == of
+            {
+                let count = (rows.len() as f64 * fraction).round() as usize;
+                order.by_ref().take(count).for_each(|row| owner[row] = to);
+            }
+        }
+        for (row, owner) in rows.into_iter().zip(owner) {
+            splits[owner].push(row);
+        }
+    }
+}
+
+/// Colours the rows of a split, where its attribute is made.
+fn with_attribute(manifest: &Manifest, seed: u64, split: SplitName, mut rows: Vec<Row>) -> Rows {
+    let colouring = match &manifest.layout.attribute {
+        Attribute::None => return Rows { rows, shown: Shown::Once, has_attribute: false },
+        Attribute::Column(_) | Attribute::Several(_) => return Rows { rows, shown: Shown::Once, has_attribute: true },
+        Attribute::Colour(colouring) => colouring,
+    };
+    let count = colouring.rgb.len() as u32;
+    let rng = &mut of_data(seed, &format!("colours of {split}"));
+    let held_out = match split {
+        SplitName::Train => None,
+        SplitName::Validation => Some(colouring.validation),
+        SplitName::Test => Some(colouring.test),
+    };
+    let colours = match held_out {
+        None => {
+            let labels: Vec<u32> = rows.iter().map(|row| row.label).collect();
+            colour::correlated(&labels, count, colouring.train, rng)
+        }
+        Some(HeldOut::Uniform) => colour::uniform(rows.len(), count, rng),
+        Some(HeldOut::Every) => return Rows { rows, shown: Shown::InColours(count), has_attribute: true },
+    };
+    for (row, colour) in rows.iter_mut().zip(colours) {
+        row.attribute = colour;
+    }
+    Rows { rows, shown: Shown::Once, has_attribute: true }
+}

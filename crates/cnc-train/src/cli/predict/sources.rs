@@ -1,0 +1,171 @@
+//! Where inputs come from: files, folders, tables and standard input, one after the other.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use cnc_data::table::stream::{self, TextStream};
+
+use crate::predict::{Given, Input, Unreadable};
+
+/// Ends of the names of images in a folder, in small letters.
+const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+/// Ends of the names of tables of texts, in small letters.
+const TABLES: [&str; 4] = ["csv", "tsv", "jsonl", "ndjson"];
+/// Stands for standard input.
+const STDIN: &str = "-";
+
+/// Image files: those that are named, those in folders that are named, in the order of their names, and those that standard
+/// input names, one a line.
+pub(super) struct Images {
+    named: std::vec::IntoIter<PathBuf>,
+    /// Of the folders that are being walked, the outer first, what is left in them: the last entry comes next.
+    open: Vec<Vec<PathBuf>>,
+    listed: Option<TextStream>,
+}
+
+impl Images {
+    /// The images that these paths stand for.
+    #[must_use]
+    pub(super) fn of(named: Vec<PathBuf>) -> Self {
+        Self { named: named.into_iter(), open: Vec::new(), listed: None }
+    }
+
+    fn enter(&mut self, folder: &Path, is_named: bool) -> Option<Unreadable> {
+        match images_and_folders(folder) {
+            Ok(entries) if entries.is_empty() && is_named => {
+                Some(Unreadable(format!("{}: no image is in this folder (.{})", folder.display(), IMAGES.join(", ."))))
+            }
+            Ok(entries) => {
+                self.open.push(entries);
+                None
+            }
+            Err(e) => Some(Unreadable(format!("{}: the folder cannot be read ({e})", folder.display()))),
+        }
+    }
+}
+
+impl Iterator for Images {
+    type Item = Result<Given>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entries) = self.open.last_mut() {
+                match entries.pop() {
+                    None => drop(self.open.pop()),
+                    Some(path) if path.is_dir() => {
+                        if let Some(problem) = self.enter(&path, false) {
+                            return Some(Ok(Err(problem)));
+                        }
+                    }
+                    Some(path) => return Some(Ok(Ok(Input::File(path)))),
+                }
+                continue;
+            }
+            if let Some(listed) = &mut self.listed {
+                match listed.next() {
+                    None => self.listed = None,
+                    Some(Ok(Ok(line))) if line.is_empty() => {}
+                    Some(Ok(line)) => return Some(Ok(line.map(|line| Input::File(line.into())).map_err(Unreadable))),
+                    Some(Err(error)) => return Some(Err(error.into())),
+                }
+                continue;
+            }
+            let path = self.named.next()?;
+            if path.as_os_str() == STDIN {
+                match TextStream::open("standard input", BufReader::new(io::stdin()), &stream::Texts::Lines) {
+                    Ok(listed) => self.listed = Some(listed),
+                    Err(error) => return Some(Err(error.into())),
+                }
+            } else if path.is_dir() {
+                if let Some(problem) = self.enter(&path, true) {
+                    return Some(Ok(Err(problem)));
+                }
+            } else {
+                return Some(Ok(Ok(Input::File(path))));
+            }
+        }
+    }
+}
+
+/// The images of a folder and the folders in it, the last of their names first. Names that begin with a dot are left out,
+/// and so are links to folders, which may lead in circles.
+fn images_and_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let is_image = has_end(&path, &IMAGES) && !path.is_dir();
+        if !is_hidden && (kind.is_dir() || is_image) {
+            entries.push(path);
+        }
+    }
+    entries.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(entries)
+}
+
+fn has_end(path: &Path, ends: &[&str]) -> bool {
+    let end = path.extension().and_then(|end| end.to_str()).map(str::to_lowercase);
+    end.is_some_and(|end| ends.contains(&end.as_str()))
+}
+
+/// Texts of files and of standard input: tables by their names, else one text a line.
+pub(super) struct Texts {
+    named: std::vec::IntoIter<PathBuf>,
+    /// The column of tables.
+    column: String,
+    /// Whether the user named the column: then standard input and files by other names are tables, too.
+    is_table: bool,
+    open: Option<TextStream>,
+}
+
+impl Texts {
+    /// The texts of these files, with the column that the user named, or else the one that the model was trained on.
+    #[must_use]
+    pub(super) fn of(named: Vec<PathBuf>, column: Option<String>, trained_on: &str) -> Self {
+        let is_table = column.is_some();
+        Self { named: named.into_iter(), column: column.unwrap_or_else(|| trained_on.to_owned()), is_table, open: None }
+    }
+
+    fn open(&self, path: &Path) -> Result<TextStream> {
+        let texts = if self.is_table || has_end(path, &TABLES) {
+            stream::Texts::Table { column: self.column.clone() }
+        } else {
+            stream::Texts::Lines
+        };
+        if path.as_os_str() == STDIN {
+            return Ok(TextStream::open("standard input", BufReader::new(io::stdin()), &texts)?);
+        }
+        let name = path.display().to_string();
+        if path.is_dir() {
+            return Err(anyhow!("{name}: is a folder; files of texts are needed"));
+        }
+        let file = File::open(path).with_context(|| format!("{name}: cannot be opened"))?;
+        Ok(TextStream::open(&name, BufReader::new(file), &texts)?)
+    }
+}
+
+impl Iterator for Texts {
+    type Item = Result<Given>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match &mut self.open {
+                None => {
+                    let path = self.named.next()?;
+                    match self.open(&path) {
+                        Ok(stream) => self.open = Some(stream),
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+                Some(stream) => match stream.next() {
+                    None => self.open = None,
+                    Some(Ok(line)) => return Some(Ok(line.map(Input::Text).map_err(Unreadable))),
+                    Some(Err(error)) => return Some(Err(error.into())),
+                },
+            }
+        }
+    }
+}

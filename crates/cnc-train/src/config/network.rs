@@ -1,0 +1,222 @@
+//! The model of a run: what it is built from, and the weights that it starts from.
+//!
+//! A model of images is known by its name. One of text takes its sizes from the `config.json` of a checkpoint: a folder
+//! with the weights and the tokenizer beside it, as the hub holds it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use candle_core::Device;
+use cnc_models::weights::Head;
+use cnc_models::{Bert, BertConfig, Model, Notice, Pooling, Registry, TextOptions};
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use crate::config::recipe::checked;
+use crate::error::UsageError;
+
+/// The weights of a checkpoint.
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+
+/// The files of a tokenizer, as far as they are there.
+const TOKENIZER: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+
+/// Settings of models, as a recipe has them; those of texts stand in the recipes of texts only.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ModelSettings {
+    checkpoint_activations: bool,
+    pooling: Pooling,
+    freeze: String,
+}
+
+/// The folder of a checkpoint that `--init` names by itself or by its weights.
+#[must_use]
+pub(crate) fn folder(init: &Path) -> &Path {
+    let here = Path::new(".");
+    if init.is_dir() { init } else { init.parent().filter(|folder| *folder != Path::new("")).unwrap_or(here) }
+}
+
+/// The file of the weights that `--init` names by itself or by its folder; none in a folder without weights.
+#[must_use]
+pub(crate) fn weights(init: &Path) -> Option<PathBuf> {
+    if !init.is_dir() {
+        return Some(init.to_owned());
+    }
+    Some(init.join(WEIGHTS)).filter(|file| file.exists())
+}
+
+/// What the models of a run are built from, and start from.
+#[derive(Clone)]
+pub(crate) struct Network {
+    models: Registry,
+    name: String,
+    /// What a model of text is built from; nothing for a model of images.
+    text: Option<TextOptions>,
+    init: Option<PathBuf>,
+    recompute: bool,
+}
+
+impl Network {
+    /// A model of this name among those that are known, from the weights that `init` names, with the settings that a recipe has for models.
+    ///
+    /// # Errors
+    /// When there is no such model, no checkpoint to take the sizes of a model of text from, one that no model can be built
+    /// from, or a setting that is not valid.
+    pub(crate) fn new(models: Registry, name: &str, init: Option<&Path>, settings: &Table) -> Result<Self> {
+        let settings: ModelSettings = checked(name, settings)?;
+        let sized = models.is_sized_by_checkpoint(name)?;
+        let text = if sized { Some(text_options(name, init, &settings)?) } else { None };
+        Ok(Self {
+            models,
+            name: name.to_owned(),
+            text,
+            init: init.map(Path::to_owned),
+            recompute: settings.checkpoint_activations,
+        })
+    }
+
+    /// Whether its models start from weights of a file; else these are drawn from the seed.
+    #[must_use]
+    pub(crate) fn pretrained(&self) -> bool {
+        self.init.as_deref().and_then(weights).is_some()
+    }
+
+    /// A model with weights drawn from the seed.
+    ///
+    /// # Errors
+    /// When it cannot be for so many classes, or does not recompute activations.
+    pub(crate) fn drawn(&self, classes: usize, seed: u64, device: &Device) -> Result<Box<dyn Model>> {
+        let mut model = match &self.text {
+            None => self.models.build(&self.name, classes, seed, device)?,
+            Some(options) => self.models.build_text(&self.name, classes, seed, device, options)?,
+        };
+        self.recomputing(&mut *model)?;
+        Ok(model)
+    }
+
+    /// A model that starts from the weights that `init` names, and what a user should know of these; drawn from the seed is
+    /// what they leave open.
+    ///
+    /// # Errors
+    /// As [`drawn`](Self::drawn), and when the weights do not fit the model.
+    pub(crate) fn started(&self, classes: usize, seed: u64, device: &Device) -> Result<(Box<dyn Model>, Vec<String>)> {
+        let Some(file) = self.init.as_deref().and_then(weights) else {
+            return Ok((self.drawn(classes, seed, device)?, Vec::new()));
+        };
+        let mut notes = Vec::new();
+        let Some(options) = &self.text else {
+            let model = self.drawn(classes, seed, device)?;
+            if let Head::LeftOut { classes: of_file } = cnc_models::weights::load(&*model, &file)? {
+                notes.push(format!(
+                    "of {}: the classifier `{}` is for {of_file} classes and left out; that for the {classes} here is drawn \
+                     from the seed",
+                    file.display(),
+                    model.classifier()
+                ));
+            }
+            return Ok((model, notes));
+        };
+        let mut model = Bert::new(classes, seed, device, options)?;
+        self.recomputing(&mut model)?;
+        let Notice { fresh, unknown, .. } = model
+            .read_pretrained(&file)
+            .with_context(|| format!("{} does not fit the config.json beside it", file.display()))?;
+        if !fresh.is_empty() {
+            notes.push(format!("not in {}, so drawn from the seed: {}", file.display(), fresh.join(", ")));
+        }
+        if !unknown.is_empty() {
+            notes.push(format!("left aside of {}: {}", file.display(), unknown.join(", ")));
+        }
+        Ok((Box::new(model), notes))
+    }
+
+    /// What a user should know of the weights that a run starts from; drawn ones need no look.
+    ///
+    /// # Errors
+    /// When the model cannot start as the settings say.
+    pub(crate) fn check(&self, classes: usize, seed: u64, device: &Device) -> Result<Vec<String>> {
+        if self.init.is_none() && !self.recompute { Ok(Vec::new()) } else { Ok(self.started(classes, seed, device)?.1) }
+    }
+
+    /// What stands in `config.json` beside the weights of a model that was trained for these classes, so that others load it:
+    /// under the names of timm, or those of transformers.
+    ///
+    /// # Errors
+    /// When the checkpoint's own `config.json` cannot be read again.
+    pub(crate) fn config(&self, model: &dyn Model, classes: &[String]) -> Result<serde_json::Value> {
+        let (Some(_), Some(init)) = (&self.text, &self.init) else {
+            return Ok(serde_json::json!({
+                "architecture": self.name,
+                "num_classes": model.classes(),
+                "num_features": model.dim(),
+                "label_names": classes,
+            }));
+        };
+        let path = folder(init).join("config.json");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut config: serde_json::Value =
+            serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+        if let Some(fields) = config.as_object_mut() {
+            let numbered = || classes.iter().enumerate();
+            let by_number: BTreeMap<String, &String> = numbered().map(|(i, name)| (i.to_string(), name)).collect();
+            let by_name: BTreeMap<&String, usize> = numbered().map(|(i, name)| (name, i)).collect();
+            fields.insert("id2label".to_owned(), serde_json::json!(by_number));
+            fields.insert("label2id".to_owned(), serde_json::json!(by_name));
+        }
+        Ok(config)
+    }
+
+    /// Copy what belongs to a checkpoint of text besides its weights into the folder of a run: what reads its weights needs
+    /// them. `tokenizer` is the one that the run's texts have, a folder or a file; none of images.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub(crate) fn copy_beside(&self, tokenizer: Option<&Path>, run: &Path) -> Result<()> {
+        let (Some(_), Some(init)) = (&self.text, &self.init) else { return Ok(()) };
+        copy(&folder(init).join("config.json"), &run.join("config.json"))?;
+        match tokenizer {
+            Some(file) if !file.is_dir() => {
+                let is_json = file.extension().is_some_and(|extension| extension == "json");
+                copy(file, &run.join(if is_json { "tokenizer.json" } else { "vocab.txt" }))?;
+                copy(&file.with_file_name("tokenizer_config.json"), &run.join("tokenizer_config.json"))
+            }
+            other => {
+                let from = other.unwrap_or(folder(init));
+                TOKENIZER.iter().try_for_each(|name| copy(&from.join(name), &run.join(name)))
+            }
+        }
+    }
+
+    fn recomputing(&self, model: &mut dyn Model) -> Result<(), UsageError> {
+        if !self.recompute {
+            return Ok(());
+        }
+        model.recompute_activations().map_err(|error| UsageError(format!("checkpoint_activations = true: {error}")))
+    }
+}
+
+fn text_options(name: &str, init: Option<&Path>, settings: &ModelSettings) -> Result<TextOptions> {
+    let Some(init) = init else {
+        return Err(UsageError(format!(
+            "model `{name}` has the sizes that the config.json of a checkpoint says, and no checkpoint is given\n  hint: \
+             --init DIR, with config.json, tokenizer.json or vocab.txt, and {WEIGHTS}"
+        ))
+        .into());
+    };
+    let mut options = TextOptions::new(BertConfig::read(&folder(init).join("config.json"))?);
+    options.pooling = settings.pooling;
+    let patterns = settings.freeze.split([',', ' ']);
+    options.freeze = patterns.filter(|pattern| !pattern.is_empty()).map(str::to_owned).collect();
+    Ok(options)
+}
+
+/// Copy a file, where there is one.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if from.is_file() {
+        let bytes = std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+        cnc_base::files::write_atomically(to, &bytes)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Which checkpoint a run reports: one rule for all methods, applied to the validation split only.
+
+use cnc_core::Evaluation;
+use serde::{Deserialize, Serialize};
+
+/// The metric on the validation split that the reported checkpoint maximises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Selection {
+    /// Accuracy of the worst group: the rule of the papers. Uses group labels of the validation split.
+    WorstGroup,
+    /// Accuracy of the worst class: no group labels.
+    WorstClass,
+    /// Plain average accuracy: no group labels.
+    Average,
+}
+
+impl Selection {
+    /// Value of the metric; 0 where nothing can be measured (no group, no class has samples).
+    #[must_use]
+    pub(crate) fn score(self, evaluation: &Evaluation) -> f64 {
+        let value = match self {
+            Self::WorstGroup => evaluation.worst_group().and_then(|(_, worst)| worst.accuracy()),
+            Self::WorstClass => evaluation.worst_class().and_then(|(_, worst)| worst.accuracy()),
+            Self::Average => evaluation.average().accuracy(),
+        };
+        value.unwrap_or(0.0)
+    }
+
+    /// Name of the metric in files.
+    #[must_use]
+    pub(crate) fn metric(self) -> &'static str {
+        match self {
+            Self::WorstGroup => "worst_group_accuracy",
+            Self::WorstClass => "worst_class_accuracy",
+            Self::Average => "average_accuracy",
+        }
+    }
+
+    /// The rule in a sentence.
+    #[must_use]
+    pub(crate) fn rule(self) -> &'static str {
+        match self {
+            Self::WorstGroup => {
+                "checkpoint with the highest worst-group accuracy on validation, then the higher plain average"
+            }
+            Self::WorstClass => {
+                "checkpoint with the highest worst-class accuracy on validation, then the higher plain average"
+            }
+            Self::Average => "checkpoint with the highest plain average accuracy on validation",
+        }
+    }
+
+    /// Whether the rule looks at group labels of the validation split.
+    #[must_use]
+    pub(crate) fn uses_groups(self) -> bool {
+        self == Self::WorstGroup
+    }
+}

@@ -1,0 +1,160 @@
+//! Settings that several methods share, checked once when a run starts.
+
+use candle_core::Var;
+use cnc_nn::optim::{AdamW, AdamWOptions, Optimizer, ParameterGroup, Schedule, Sgd, SgdOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::error::UsageError;
+
+/// How parameters are updated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OptimizerSettings {
+    /// The rule.
+    pub name: OptimizerName,
+    /// Base learning rate.
+    pub learning_rate: f64,
+    /// Momentum of SGD; `AdamW` has its own moments and does not use it.
+    pub momentum: f64,
+    /// Weight decay: L2 in the gradient for SGD, decoupled for `AdamW`.
+    pub weight_decay: f64,
+    /// How the rate changes over the stage's steps.
+    pub schedule: ScheduleName,
+    /// Steps over which a `linear` schedule rises to the base rate before it falls.
+    pub warmup_steps: u64,
+    /// Largest global norm of the gradient; `inf` does not clip.
+    pub clip_norm: f64,
+}
+
+/// The update rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OptimizerName {
+    /// Stochastic gradient descent with momentum.
+    Sgd,
+    /// Adam with decoupled weight decay.
+    AdamW,
+}
+
+/// The learning-rate schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ScheduleName {
+    /// The base rate throughout.
+    Constant,
+    /// Half a cosine, down to zero at the last step.
+    Cosine,
+    /// Up over `warmup_steps`, then a straight line to zero at the last step.
+    Linear,
+}
+
+impl OptimizerSettings {
+    /// Refuse values that cannot train; `prefix` is where the settings stand, for the message.
+    pub(crate) fn check(&self, prefix: &str) -> Result<(), UsageError> {
+        positive(&format!("{prefix}learning_rate"), self.learning_rate)?;
+        within(&format!("{prefix}momentum"), self.momentum, 0.0, 0.999_999)?;
+        within(&format!("{prefix}weight_decay"), self.weight_decay, 0.0, f64::MAX)?;
+        if self.clip_norm.is_nan() || self.clip_norm <= 0.0 {
+            return Err(invalid(
+                &format!("{prefix}clip_norm"),
+                self.clip_norm,
+                "a number above 0, or inf for no clipping",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The optimiser of these parameters, with weight decay on those whose names `decays` says.
+    pub(crate) fn build(
+        &self,
+        parameters: Vec<(String, Var)>,
+        decays: impl Fn(&str) -> bool,
+    ) -> cnc_nn::Result<Box<dyn Optimizer>> {
+        let (decayed, others) = parameters.into_iter().partition(|(name, _)| decays(name));
+        let group = |parameters, weight_decay| ParameterGroup { parameters, weight_decay, lr_scale: 1.0 };
+        let groups = vec![group(decayed, self.weight_decay), group(others, 0.0)];
+        Ok(match self.name {
+            OptimizerName::Sgd => Box::new(Sgd::new(groups, SgdOptions { momentum: self.momentum, nesterov: false })?),
+            OptimizerName::AdamW => Box::new(AdamW::new(groups, AdamWOptions::default())?),
+        })
+    }
+
+    /// The schedule over a stage of `steps` optimiser steps.
+    pub(crate) fn schedule(&self, steps: u64) -> Schedule {
+        match self.schedule {
+            ScheduleName::Constant => Schedule::Constant,
+            ScheduleName::Cosine => Schedule::Cosine { steps },
+            ScheduleName::Linear => Schedule::LinearWithWarmup { warmup: self.warmup_steps, steps },
+        }
+    }
+}
+
+/// How a stage goes through the training split in plain batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingSettings {
+    /// Samples a step.
+    pub batch_size: u64,
+    /// Optimiser steps; 0 where `epochs` says it.
+    pub steps: u64,
+    /// Passes over the training split, or their equivalent in samples; 0 where `steps` says it.
+    pub epochs: u64,
+    /// Optimiser steps between two evaluations; 0 evaluates once an epoch.
+    pub evaluate_every: u64,
+    /// Decay of the moving average of the weights that is evaluated, selected and saved; 0 takes the weights themselves.
+    pub weight_averaging: f64,
+    /// How parameters are updated.
+    pub(crate) optimizer: OptimizerSettings,
+}
+
+impl TrainingSettings {
+    /// Refuse values that cannot train; `prefix` is where the settings stand, for the message.
+    ///
+    /// # Errors
+    /// [`UsageError`] names the setting and what was expected.
+    pub fn check(&self, prefix: &str) -> Result<(), UsageError> {
+        at_least_one(&format!("{prefix}batch_size"), self.batch_size)?;
+        steps_or_epochs(prefix, self.steps, self.epochs)?;
+        within(&format!("{prefix}weight_averaging"), self.weight_averaging, 0.0, 0.999_999)?;
+        self.optimizer.check(&format!("{prefix}optimizer."))
+    }
+}
+
+/// Refuse a stage whose length is said twice or not at all.
+pub(crate) fn steps_or_epochs(prefix: &str, steps: u64, epochs: u64) -> Result<(), UsageError> {
+    if (steps == 0) != (epochs == 0) {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "setting `{prefix}steps` is {steps} and `{prefix}epochs` is {epochs}: expected exactly one of them to say how long the stage is, and 0 for the other"
+    )))
+}
+
+/// Refuse a whole number of zero, and one that is a typing mistake: no memory holds so many.
+pub(crate) fn at_least_one(name: &str, value: u64) -> Result<(), UsageError> {
+    const MOST: u64 = 10_000_000;
+    if (1..=MOST).contains(&value) {
+        Ok(())
+    } else {
+        Err(invalid(name, value, &format!("a whole number of at least 1 and at most {MOST}")))
+    }
+}
+
+/// Refuse zero, negative numbers, infinity and NaN.
+pub(crate) fn positive(name: &str, value: f64) -> Result<(), UsageError> {
+    if value.is_finite() && value > 0.0 { Ok(()) } else { Err(invalid(name, value, "a finite number above 0")) }
+}
+
+/// Refuse numbers outside `[low, high]`, and NaN.
+pub(crate) fn within(name: &str, value: f64, low: f64, high: f64) -> Result<(), UsageError> {
+    if (low..=high).contains(&value) {
+        Ok(())
+    } else if high == f64::MAX {
+        Err(invalid(name, value, &format!("a number of at least {low}")))
+    } else {
+        Err(invalid(name, value, &format!("a number from {low} to {high}")))
+    }
+}
+
+fn invalid(name: &str, value: impl std::fmt::Display, expected: &str) -> UsageError {
+    UsageError(format!("setting `{name}` is {value}, expected {expected}"))
+}

@@ -1,0 +1,109 @@
+//! From what is asked for to a run that is ready to start.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use cnc_data::HubCache;
+use cnc_models::{Kind, Registry};
+
+use super::job::Job;
+use super::source::Source;
+use crate::config::asked::Asked;
+use crate::config::device;
+use crate::config::network::{self, WEIGHTS};
+use crate::config::run_config::RunConfig;
+use crate::config::selection::Selection;
+use crate::error::UsageError;
+use crate::methods::Known;
+use crate::training::{Event, Listener};
+use cnc_base::names::did_you_mean;
+
+/// Put together what is asked for and what the recipe says. `file` is where the settings of a file are from.
+///
+/// # Errors
+/// When a name is unknown, a setting is not valid, or a file is missing.
+pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known, listener: &Listener) -> Result<Job> {
+    let given = asked.given(file)?;
+    let options = asked.options;
+    let info = known.methods.find(asked.method.as_deref().unwrap_or("cnc"))?;
+    let recipe = source.recipe(&known.methods)?;
+    let model = match options.model {
+        Some(model) => model,
+        None => recipe.model()?.to_owned(),
+    };
+    check_model(&model, &known.models, source)?;
+    let of_data = source.is_text();
+    let init = match options.init {
+        None if recipe.model().is_ok_and(|name| name == model) => recipe_weights(source, listener)?,
+        given => given,
+    };
+    if let Some(path) = init.as_ref().filter(|path| !path.exists()) {
+        return Err(anyhow!("--init {}: there is no such file, nor a folder with config.json", path.display()));
+    }
+    if let Some(folder) = init.as_ref().filter(|path| !of_data && network::weights(path).is_none()) {
+        return Err(anyhow!(
+            "--init {}: there is no {WEIGHTS} in this folder; name a file of weights",
+            folder.display()
+        ));
+    }
+    if options.limit == Some(0) {
+        return Err(UsageError("--limit 0 leaves no sample: expected a whole number of at least 1".to_owned()).into());
+    }
+    let mut data = options.data;
+    if let (true, None, Some(init)) = (of_data, &data.tokenizer, &init) {
+        data.tokenizer = Some(network::folder(init).to_owned());
+    }
+    let opened = device::open(options.device.as_deref().unwrap_or("auto"))?;
+    let config = RunConfig {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        dataset: asked.dataset.unwrap_or_else(|| source.name().to_owned()),
+        method: info.name.to_owned(),
+        model,
+        seed: asked.seed.unwrap_or(0),
+        device: device::name(&opened),
+        threads: rayon::current_num_threads(),
+        select: options.select.unwrap_or(Selection::WorstGroup),
+        limit: options.limit,
+        init,
+        data: data.absolute()?,
+        rows: BTreeMap::new(),
+        settings: recipe.settings(info.name, &given)?,
+    };
+    Job::new(config, info, known.models.clone())
+}
+
+/// Refuse a model that is unknown, or that takes other inputs than the data are.
+fn check_model(model: &str, models: &Registry, source: &Source) -> Result<(), UsageError> {
+    let Ok(of_model) = models.kind(model).map(|kind| kind == Kind::Text) else {
+        let names: Vec<&str> = models.names().collect();
+        let hint = did_you_mean(model, names.iter().copied());
+        return Err(UsageError(format!("unknown model `{model}`{hint}\n  models: {}", names.join(", "))));
+    };
+    let kind = |is_text| if is_text { "text" } else { "images" };
+    if of_model == source.is_text() {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "model `{model}` takes {}, and {} holds {}: choose another with --model",
+        kind(of_model),
+        source.name(),
+        kind(source.is_text())
+    )))
+}
+
+/// The weights that the dataset's recipe names, where they are on this machine.
+fn recipe_weights(source: &Source, listener: &Listener) -> Result<Option<PathBuf>> {
+    let Some(repository) = source.weights()? else { return Ok(None) };
+    match HubCache::from_env().find_in(&repository, WEIGHTS) {
+        Ok(path) => Ok(Some(path)),
+        Err(problem) => {
+            let name = repository.name;
+            listener(&Event::Note(&format!(
+                "warning: the recipe starts from the weights of {name}, which are not on this machine ({problem}): fetch \
+                 them with\n    cargo xtask fetch {name}"
+            )));
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The plain batches of methods that differ in which rows they draw, not in how a batch is made.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use cnc_base::seeds::Seeds;
+use cnc_core::draws::shuffled;
+use cnc_core::methods::{BalancedSampler, subsample};
+use cnc_data::{Augment, Draw, Split};
+
+/// Which rows make a batch.
+#[derive(Clone)]
+pub enum Order {
+    /// All of these rows in random order, again and again; a row may stand in them more than once.
+    Epochs(Arc<[u32]>),
+    /// A key (a group, a class) uniformly, then a row of it uniformly, with replacement.
+    Balanced(Arc<BalancedSampler>),
+    /// Subsets with as many rows of every key as the rarest has, in random order; another one each time.
+    Subsets(Arc<[u32]>),
+}
+
+impl Order {
+    /// All rows of a split, once an epoch.
+    #[must_use]
+    pub fn all(rows: usize) -> Self {
+        Self::Epochs((0..rows as u32).collect())
+    }
+
+    /// Rows balanced over their keys, one key a row.
+    ///
+    /// # Errors
+    /// When there is no row.
+    pub fn balanced(keys: &[u32]) -> Result<Self> {
+        Ok(Self::Balanced(Arc::new(BalancedSampler::new(keys)?)))
+    }
+
+    /// Balanced subsets: a fresh one each time, or one that is drawn once.
+    ///
+    /// # Errors
+    /// When there is no row.
+    pub fn subsets(keys: &[u32], fresh: bool, seeds: Seeds) -> Result<Self> {
+        // Drawn in any case: it says whether the keys are good.
+        let once = subsample(keys, &mut seeds.purpose("subset").generator())?;
+        Ok(if fresh { Self::Subsets(keys.into()) } else { Self::Epochs(once.into()) })
+    }
+
+    /// The rows of the `epoch`-th pass in their order; none where rows are drawn one by one.
+    fn pass(&self, epoch: u64, seeds: Seeds) -> Vec<u32> {
+        let mut generator = seeds.at(epoch).generator();
+        match self {
+            Self::Epochs(rows) => {
+                let order = shuffled(rows.len() as u32, &mut generator);
+                order.iter().filter_map(|place| rows.get(*place as usize)).copied().collect()
+            }
+            Self::Subsets(keys) => subsample(keys, &mut generator).unwrap_or_default(),
+            Self::Balanced(_) => Vec::new(),
+        }
+    }
+
+    /// Rows of one pass; none where rows are drawn one by one.
+    fn rows_per_pass(&self, seeds: Seeds) -> u64 {
+        match self {
+            Self::Epochs(rows) => rows.len() as u64,
+            Self::Subsets(_) => self.pass(0, seeds).len() as u64,
+            Self::Balanced(_) => 0,
+        }
+    }
+}
+
+/// Batches of so many rows in an order: a function of the step alone.
+#[derive(Clone)]
+pub struct Batches {
+    split: Arc<Split>,
+    order: Order,
+    size: u64,
+    seeds: Seeds,
+}
+
+impl Batches {
+    /// Batches of `size` rows of a split, where texts of like length go together; the last one of a pass may be shorter. The
+    /// seeds are for order and crops.
+    #[must_use]
+    pub(crate) fn new(split: Arc<Split>, order: Order, size: u64, seeds: Seeds) -> Self {
+        Self { split, order, size, seeds }
+    }
+
+    /// One batch a step, each row in a fresh random view.
+    #[must_use]
+    pub fn sampler(&self) -> Box<dyn FnMut(u64) -> Vec<Draw<()>> + Send> {
+        let (split, order, size) = (Arc::clone(&self.split), self.order.clone(), self.size);
+        let (order_seeds, crop_seeds) = (self.seeds.purpose("order"), self.seeds.purpose("crop"));
+        let length_seeds = self.seeds.purpose("lengths");
+        let steps_per_pass = order.rows_per_pass(order_seeds).div_ceil(size).max(1);
+        let mut current: Option<(u64, Vec<u32>)> = None;
+        Box::new(move |step| {
+            let rows = if let Order::Balanced(sampler) = &order {
+                sampler.draw(size as usize, &mut order_seeds.at(step).generator())
+            } else {
+                let pass = step / steps_per_pass;
+                let rows = match current.take() {
+                    Some((of, rows)) if of == pass => rows,
+                    _ => split.epoch(order.pass(pass, order_seeds), size as usize, length_seeds.at(pass).value()),
+                };
+                let start = (step % steps_per_pass * size) as usize;
+                let batch = rows.iter().skip(start).take(size as usize).copied().collect();
+                current = Some((pass, rows));
+                batch
+            };
+            vec![Draw { rows, augment: Augment::Random { seed: crop_seeds.at(step).value() }, tag: () }]
+        })
+    }
+}
+
+/// A few images, for tests of what is done with rows.
+#[cfg(test)]
+pub(crate) fn images() -> Arc<Split> {
+    use cnc_data::{Dataset, Manifest, OpenOptions};
+
+    let options = OpenOptions { limit: Some(9), ..OpenOptions::default() };
+    Dataset::open(&Manifest::open("digits").unwrap(), &options).unwrap().train
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batches(order: Order, size: u64) -> Batches {
+        Batches::new(images(), order, size, Seeds::new(3))
+    }
+
+    fn rows(sampler: &mut impl FnMut(u64) -> Vec<Draw<()>>, step: u64) -> Vec<u32> {
+        sampler(step).remove(0).rows
+    }
+
+    fn orders() -> [Order; 4] {
+        let keys = [0, 0, 0, 0, 1, 1, 2, 2, 2];
+        [
+            Order::all(9),
+            Order::balanced(&keys).unwrap(),
+            Order::subsets(&keys, true, Seeds::new(1)).unwrap(),
+            Order::subsets(&keys, false, Seeds::new(1)).unwrap(),
+        ]
+    }
+
+    #[test]
+    fn a_sampler_that_starts_in_the_middle_goes_on_with_the_same_batches() {
+        for order in orders() {
+            let batches = batches(order, 4);
+            let mut whole = batches.sampler();
+            let expected: Vec<_> = (0..12).map(|step| rows(&mut whole, step)).collect();
+            let mut resumed = batches.sampler();
+            let found: Vec<_> = (7..12).map(|step| rows(&mut resumed, step)).collect();
+            assert_eq!(found, expected[7..]);
+        }
+    }
+
+    #[test]
+    fn a_pass_shows_every_row_once_and_the_next_one_in_another_order() {
+        let mut sampler = batches(Order::all(9), 4).sampler();
+        let mut pass =
+            |first: u64| -> Vec<u32> { (first..first + 3).flat_map(|step| rows(&mut sampler, step)).collect() };
+        let (one, two) = (pass(0), pass(3));
+        assert_ne!(one, two);
+        for mut pass in [one, two] {
+            pass.sort_unstable();
+            assert_eq!(pass, (0..9).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn subsets_have_as_many_rows_of_every_key_and_only_fresh_ones_change() {
+        let keys = [0, 0, 0, 0, 1, 1, 2, 2, 2];
+        let passes = |fresh: bool| -> Vec<Vec<u32>> {
+            let mut sampler = batches(Order::subsets(&keys, fresh, Seeds::new(1)).unwrap(), 6).sampler();
+            let sorted = |step| {
+                let mut rows = rows(&mut sampler, step);
+                rows.sort_unstable();
+                rows
+            };
+            (0..6).map(sorted).collect()
+        };
+        for pass in passes(true).iter().chain(&passes(false)) {
+            let counts = [0, 1, 2].map(|key| pass.iter().filter(|row| keys[**row as usize] == key).count());
+            assert_eq!(counts, [2, 2, 2]);
+        }
+        assert!(passes(false).windows(2).all(|pair| pair[0] == pair[1]));
+        assert!(passes(true).windows(2).any(|pair| pair[0] != pair[1]));
+    }
+}

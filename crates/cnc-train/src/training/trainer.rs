@@ -1,0 +1,201 @@
+//! What a method is handed: the data, fresh models, seeds, and the loop that trains a stage.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use cnc_core::evaluation::{Alignment, Lengths};
+use cnc_data::Dataset;
+use cnc_models::Model;
+
+use super::batches::{Batches, Order};
+use super::evaluate::{Score, View, evaluation, groups_of, predict, summarise};
+use super::keep::Keep;
+use super::objective::Objective;
+use super::plan::StagePlan;
+use super::predictions::Predictions;
+use super::results::{Selected, StageResult};
+use super::stage::{Encoded, Fit, TrainedStage};
+use super::state::{Finished, Outcome};
+use super::train::{Surroundings, Trained, train};
+use crate::config::network::Network;
+use crate::config::selection::Selection;
+use crate::event::{Event, Listener};
+use cnc_base::seeds::Seeds;
+
+/// What a method trains with. All of its stages go through [`stage`](Self::stage).
+pub struct Trainer {
+    /// The data.
+    pub dataset: Arc<Dataset>,
+    /// Where tensors live.
+    pub device: Device,
+    /// The seeds of the run.
+    pub seeds: Seeds,
+    /// Which checkpoint counts.
+    pub selection: Selection,
+    /// `--limit`, where one was given: a smoke run.
+    pub(crate) limit: Option<usize>,
+    /// What models are built from, and start from.
+    pub(crate) network: Network,
+    /// Where stages are kept.
+    pub(crate) keep: Box<dyn Keep>,
+    /// Hears of everything that happens.
+    pub(crate) listener: Listener,
+    /// Set from outside: save and stop.
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// What the figures of a stage stand beside.
+struct Figures<'a> {
+    name: &'a str,
+    title: &'a str,
+    steps: u64,
+    selected: &'a Selected,
+}
+
+impl Trainer {
+    /// Say something to the reader, in a sentence.
+    pub fn note(&self, text: &str) {
+        (self.listener)(&Event::Note(text));
+    }
+
+    /// A fresh model for a stage: from the weights that the run was given, or drawn from its seed and the stage's name.
+    ///
+    /// # Errors
+    /// When there is no such model, or the weights do not fit it.
+    pub fn fresh_model(&self, stage: &str) -> Result<Box<dyn Model>> {
+        let seed = self.seeds.purpose("init").purpose(stage).value();
+        let (model, _) = self.network.started(self.dataset.classes.len(), seed, &self.device)?;
+        Ok(model)
+    }
+
+    /// The model of a stage as it is after its last step.
+    ///
+    /// # Errors
+    /// When the stage is of another model.
+    pub fn last_model(&self, stage: &TrainedStage) -> Result<Box<dyn Model>> {
+        let model = self.fresh_model(&stage.result.name)?;
+        model.parameters().load(&stage.last)?;
+        Ok(model)
+    }
+
+    /// The class that a stage's model, as it is after its last step, predicts for each row of the training split. Which
+    /// checkpoint of it is the best by group does not matter here, and needs group labels to know.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn predictions_on_training(&self, stage: &TrainedStage) -> Result<Vec<u32>> {
+        Ok(predict(&*self.last_model(stage)?, &self.dataset.train, View::Centre, &self.device)?.classes)
+    }
+
+    /// Batches of so many training rows in an order, drawn from the seeds of a purpose.
+    #[must_use]
+    pub fn batches(&self, order: Order, size: u64, purpose: &str) -> Batches {
+        Batches::new(Arc::clone(&self.dataset.train), order, size, self.seeds.purpose(purpose))
+    }
+
+    /// Train a stage and take its figures, or take both from its checkpoint when it is finished already.
+    ///
+    /// # Errors
+    /// When a batch cannot be read, the loss or a gradient is not finite, a file cannot be written, or a signal stopped the
+    /// run.
+    pub fn stage<O: Objective>(&self, plan: &StagePlan<'_>, objective: &mut O) -> Result<TrainedStage> {
+        let model = self.fresh_model(plan.name)?;
+        if let Some(Finished { result, outcome }) = self.keep.finished(plan.name, &self.device)? {
+            model.parameters().load(&outcome.selected)?;
+            let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
+            objective.load_state(&outcome.objective)?;
+            return Ok(TrainedStage { model, last: outcome.last, result, test, training: None });
+        }
+        let Trained { outcome, selected, duration_s } = self.trained(plan, &*model, objective)?;
+        let start = Instant::now();
+        let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
+        let val = predict(&*model, &self.dataset.validation, View::Centre, &self.device)?;
+        let figures = Figures { name: plan.name, title: plan.title, steps: plan.steps, selected: &selected };
+        let mut result = self.figures(&figures, &*model, &val, &test)?;
+        result.duration_s = duration_s + start.elapsed().as_secs_f64();
+        let finished = Finished { result, outcome };
+        self.keep.save_finished(&finished)?;
+        let Finished { result, outcome: Outcome { last, .. } } = finished;
+        Ok(TrainedStage { model, last, result, test, training: None })
+    }
+
+    fn trained<O: Objective>(&self, plan: &StagePlan<'_>, model: &dyn Model, objective: &mut O) -> Result<Trained> {
+        let validation = &self.dataset.validation;
+        let evaluator = |model: &dyn Model| {
+            let predictions = predict(model, validation, View::Centre, &self.device)?;
+            let evaluation = evaluation(validation, &predictions.classes)?;
+            Ok(Score::new(&evaluation, self.selection, &self.dataset.classes))
+        };
+        let with = Surroundings {
+            split: &self.dataset.train,
+            evaluator: &evaluator,
+            listener: &*self.listener,
+            keep: &*self.keep,
+            seeds: self.seeds.purpose(&format!("{}/dropout", plan.name)),
+            stop: &self.stop,
+        };
+        let resumed = self.keep.in_progress(plan.name, &self.device)?;
+        train(with, plan, model, objective, resumed)
+    }
+
+    /// Take the figures of a stage that was fitted at once to what an encoder makes of the data. It has no checkpoint: to
+    /// fit it again gives the same bits.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub(crate) fn fitted(&self, fit: Fit, model: Box<dyn Model>, encoded: Encoded<'_>) -> Result<TrainedStage> {
+        let val = encoded.validation.answered_by(&*model, &self.device)?;
+        let test = encoded.test.answered_by(&*model, &self.device)?;
+        let evaluation = evaluation(&self.dataset.validation, &val.classes)?;
+        let metric = self.selection.metric().to_owned();
+        let value = self.selection.score(&evaluation);
+        let selected = Selected { stage: fit.name.to_owned(), epoch: 0.0, step: fit.step, metric, value };
+        let figures = Figures { name: fit.name, title: fit.title, steps: fit.step, selected: &selected };
+        let mut result = self.figures(&figures, &*model, &val, &test)?;
+        result.duration_s = fit.start.elapsed().as_secs_f64();
+        result.notes = fit.notes;
+        let last = model.parameters().named()?;
+        Ok(TrainedStage { model, last, result, test, training: None })
+    }
+
+    fn figures(
+        &self,
+        stage: &Figures<'_>,
+        model: &dyn Model,
+        val: &Predictions,
+        test: &Predictions,
+    ) -> Result<StageResult> {
+        let view = View::Random(self.seeds.purpose("evaluation crop"));
+        let test_random_crop = if self.dataset.test.augments() {
+            let predictions = predict(model, &self.dataset.test, view, &self.device)?;
+            Some(summarise(&self.dataset, &self.dataset.test, &predictions.classes)?)
+        } else {
+            None
+        };
+        Ok(StageResult {
+            name: stage.name.to_owned(),
+            title: stage.title.to_owned(),
+            steps: stage.steps,
+            duration_s: 0.0,
+            selected: stage.selected.clone(),
+            training_errors: None,
+            notes: Vec::new(),
+            val: summarise(&self.dataset, &self.dataset.validation, &val.classes)?,
+            test: summarise(&self.dataset, &self.dataset.test, &test.classes)?,
+            test_random_crop,
+            alignment_loss: self.alignment(test)?,
+        })
+    }
+
+    /// Mean distance between test representations, scaled to length 1, of the same class and different attribute.
+    fn alignment(&self, test: &Predictions) -> Result<Option<f64>> {
+        let split = &self.dataset.test;
+        let representations = Tensor::from_slice(&test.representations, (split.len(), test.dim), &Device::Cpu)?;
+        let classes: Vec<u32> = split.training_groups().iter().map(|group| group.class).collect();
+        let groups = groups_of(split.training_groups(), split.len())?;
+        Ok(Alignment::measure(&representations, &groups, &classes, Lengths::Unit)?.mean())
+    }
+}
