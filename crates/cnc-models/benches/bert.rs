@@ -18,8 +18,8 @@ use candle_core::{Device, Tensor};
 use candle_transformers::models::bert::Config;
 use cnc_core::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides, cross_entropy};
 use cnc_models::{Bert, BertConfig, Inputs, Mode, Model, TextOptions};
-use cnc_nn::no_grad;
 use cnc_nn::optim::{AdamW, AdamWOptions, Gradients, Optimizer, ParameterGroup};
+use cnc_nn::{InstructionSet, no_grad};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     cnc_nn::keep_freed_memory();
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let runs = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(4).max(1);
-    println!("{} threads, {runs} runs", rayon::current_num_threads());
+    println!("{} threads, {}, {runs} runs", rayon::current_num_threads(), InstructionSet::current());
     println!("{:<44}{:>10}{:>10}{:>10}{:>10}", "", "median ms", "least ms", "GFLOP/s", "peak MiB");
     let lines = Lines { wanted, runs };
     for (batch, length) in [(8, 128), (4, 300)] {

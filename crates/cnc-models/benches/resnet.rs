@@ -2,6 +2,7 @@
 //!
 //!     cargo bench -p cnc-models --bench resnet                 all
 //!     cargo bench -p cnc-models --bench resnet -- layer3       lines whose name contains "layer3"
+//!     CNC_SIMD=avx2 cargo bench -p cnc-models --bench resnet   with AVX2 where there is AVX-512 too
 //!
 //! The first line measures the peak: multiplications and additions in registers, on all threads. Operations are counted as
 //! those of the direct convolution. The median of all runs is shown, and the quickest one.
@@ -16,7 +17,7 @@ use cnc_core::{Contrast, ContrastiveLoss, ContrastiveOptions, Parts, Sides, cros
 use cnc_models::{Inputs, Mode, Model, ResNet};
 use cnc_nn::layers::{ConvNorm, Residual, Stem};
 use cnc_nn::optim::{Gradients, Optimizer, ParameterGroup, Sgd, SgdOptions};
-use cnc_nn::{Parameters, no_grad};
+use cnc_nn::{InstructionSet, Parameters, no_grad};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -29,7 +30,8 @@ fn main() -> Result<()> {
     cnc_nn::keep_freed_memory();
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let bench = Bench { wanted, peak: peak::peak() };
-    println!("{} threads, {:.1} GFLOP/s at most", rayon::current_num_threads(), bench.peak / 1e9);
+    let (threads, set) = (rayon::current_num_threads(), InstructionSet::current());
+    println!("{threads} threads, {set}, {:.1} GFLOP/s at most", bench.peak / 1e9);
     println!("{:<42}{:>10}{:>10}{:>10}{:>8}", "", "median ms", "least ms", "GFLOP/s", "peak %");
     bench.parts()?;
     bench.steps()

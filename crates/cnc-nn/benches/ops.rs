@@ -3,6 +3,7 @@
 //!     cargo bench -p cnc-nn                     all
 //!     cargo bench -p cnc-nn -- lenet            lines whose name contains "lenet"
 //!     RAYON_NUM_THREADS=1 cargo bench -p cnc-nn
+//!     CNC_SIMD=avx2 cargo bench -p cnc-nn       with AVX2 where there is AVX-512 too (`portable`, `avx2`, `avx512`)
 //!
 //! Operations are counted as if every gradient were dense, so that a backward pass that skips zeros can show more than
 //! the processor's peak, which the first line measures: multiplications and additions in registers, on all threads. The
@@ -13,6 +14,7 @@ mod peak;
 use std::time::{Duration, Instant};
 
 use candle_core::{D, Device, IndexOp, Result, Tensor, Var};
+use cnc_nn::InstructionSet;
 use cnc_nn::ops::{conv_relu_pool, linear, relu};
 use cnc_nn::optim::{Gradients, Optimizer, ParameterGroup, Sgd, SgdOptions};
 use rand::{Rng, SeedableRng};
@@ -26,7 +28,8 @@ fn main() -> Result<()> {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let generator = std::cell::RefCell::new(ChaCha8Rng::seed_from_u64(0));
     let bench = Bench { wanted, generator, peak: peak::peak() };
-    println!("{} threads, {:.1} GFLOP/s at most", rayon::current_num_threads(), bench.peak / 1e9);
+    let (threads, set) = (rayon::current_num_threads(), InstructionSet::current());
+    println!("{threads} threads, {set}, {:.1} GFLOP/s at most", bench.peak / 1e9);
     println!("{:<46}{:>10}{:>10}{:>10}{:>8}", "", "median ms", "least ms", "GFLOP/s", "peak %");
     bench.blocks()?;
     bench.others()?;

@@ -15,5 +15,6 @@ mod parameters;
 
 pub use autograd::{no_grad, recompute};
 pub use error::{Error, Mismatch, Misshapen, Result};
+pub use kernels::simd::InstructionSet;
 pub use memory::keep_freed_memory;
 pub use parameters::Parameters;

@@ -2,12 +2,12 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_nn::ops::{OpError, conv_relu_pool, linear, relu};
-use cnc_nn::oracle;
+use cnc_nn::{InstructionSet, oracle};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-type Op<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor, OpError>;
+type Op<'a> = &'a (dyn Fn(&[Tensor]) -> Result<Tensor, OpError> + Sync);
 
 /// Eighths between -2 and 2: no sum of products of these is rounded, so that what is equal or zero is so for both forms.
 fn draw(shape: &[usize], generator: &mut ChaCha8Rng) -> Tensor {
@@ -26,18 +26,20 @@ fn run(op: Op, arguments: &[Tensor], dy: &mut Option<Tensor>, generator: &mut Ch
     std::iter::once(y.clone()).chain(gradients).collect()
 }
 
+/// With each set of instructions.
 fn assert_agreement(kernel: Op, composed: Op, shapes: &[&[usize]], seed: u64) {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let arguments: Vec<Tensor> = shapes.iter().map(|shape| draw(shape, &mut generator)).collect();
     let mut dy = None;
-    let ours = run(kernel, &arguments, &mut dy, &mut generator);
     let oracle = run(composed, &arguments, &mut dy, &mut generator);
-    for (i, (ours, oracle)) in ours.iter().zip(&oracle).enumerate() {
-        assert_eq!(ours.dims(), oracle.dims());
-        let scale = oracle.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap().max(1.0);
-        let difference = (ours - oracle).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
-        let difference = difference.to_scalar::<f32>().unwrap() / scale;
-        assert!(difference < 2e-5, "tensor {i} (0: value, then gradients) differs by {difference}");
+    for set in InstructionSet::available() {
+        let ours = set.install(|| run(kernel, &arguments, &mut dy, &mut generator)).unwrap();
+        for (i, (ours, oracle)) in ours.iter().zip(&oracle).enumerate() {
+            assert_eq!(ours.dims(), oracle.dims());
+            let largest = |tensor: Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            let difference = largest((ours - oracle).unwrap()) / largest(oracle.clone()).max(1.0);
+            assert!(difference < 2e-5, "{set}: tensor {i} (0: value, then gradients) differs by {difference}");
+        }
     }
 }
 

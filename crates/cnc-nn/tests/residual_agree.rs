@@ -2,10 +2,9 @@
 //! their values: results that do not depend on threads, errors that name what is wrong.
 
 use candle_core::{DType, Device, Tensor, Var};
-use cnc_nn::no_grad;
 use cnc_nn::ops::{OpError, global_average_pool};
-use cnc_nn::oracle;
 use cnc_nn::oracle::blocks::{BatchMoments, Block, Stage, Statistics, residual, stem};
+use cnc_nn::{InstructionSet, no_grad, oracle};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand::{Rng, SeedableRng};
@@ -83,13 +82,21 @@ fn stages(blocks: &[Block]) -> Vec<&Stage> {
     blocks.iter().flat_map(|block| block.branch.iter().chain(&block.shortcut)).collect()
 }
 
+/// Runs `ours` with each set of instructions.
+fn with_each_set<R: Send>(ours: impl Fn() -> R + Sync) -> Vec<R> {
+    InstructionSet::available().into_iter().map(|set| set.install(&ours).unwrap()).collect()
+}
+
 /// With gradients and without.
 fn assert_blocks_agree(x: &Tensor, blocks: &[Block]) {
     let stages = stages(blocks);
-    let ours = run(x, &stages, |x| residual(x, blocks));
-    assert_agreement(&ours, &run(x, &stages, |x| oracle::residual(x, blocks)));
-    let untracked = no_grad(|| residual(x, blocks)).unwrap().0;
-    assert_agreement(&[untracked], &ours[..1]);
+    let oracle = run(x, &stages, |x| oracle::residual(x, blocks));
+    let tracked = || run(x, &stages, |x| residual(x, blocks));
+    let untracked = || no_grad(|| residual(x, blocks)).unwrap().0;
+    for (tracked, untracked) in with_each_set(|| (tracked(), untracked())) {
+        assert_agreement(&tracked, &oracle);
+        assert_agreement(&[untracked], &tracked[..1]);
+    }
 }
 
 proptest! {
@@ -142,8 +149,9 @@ proptest! {
         let stage = stage(Shape { kernel: 2 * kernel + 1, stride, inputs, outputs }, stored, generator);
         let x = draw(&[batch, inputs, height, width], 1.0, generator);
         let as_list = |(y, moments): (Tensor, Option<BatchMoments>)| (y, moments.into_iter().collect());
-        let ours = run(&x, &[&stage], |x| stem(x, &stage).map(as_list));
-        assert_agreement(&ours, &run(&x, &[&stage], |x| oracle::stem(x, &stage).map(as_list)));
+        let oracle = run(&x, &[&stage], |x| oracle::stem(x, &stage).map(as_list));
+        let ours = with_each_set(|| run(&x, &[&stage], |x| stem(x, &stage).map(as_list)));
+        ours.iter().for_each(|ours| assert_agreement(ours, &oracle));
     }
 }
 
@@ -170,14 +178,16 @@ proptest! {
             let second = Block { branch: vec![stage(inputs, outputs)], shortcut: Some(stage(inputs, outputs)) };
             let blocks = [first, second];
             let stages = stages(&blocks);
-            let ours = run(&x, &stages, |x| residual(x, &blocks));
             let oracle = run(&x, &stages, |x| oracle::residual(x, &blocks));
-            if stored {
-                assert_agreement(&ours[..1], &oracle[..1]);
-                let untracked = no_grad(|| residual(&x, &blocks)).unwrap().0;
-                assert_agreement(&[untracked], &ours[..1]);
-            } else {
-                assert_agreement(&ours, &oracle);
+            let tracked = || run(&x, &stages, |x| residual(x, &blocks));
+            let untracked = || no_grad(|| residual(&x, &blocks)).unwrap().0;
+            for (tracked, untracked) in with_each_set(|| (tracked(), untracked())) {
+                if stored {
+                    assert_agreement(&tracked[..1], &oracle[..1]);
+                    assert_agreement(&[untracked], &tracked[..1]);
+                } else {
+                    assert_agreement(&tracked, &oracle);
+                }
             }
         }
     }
@@ -185,7 +195,7 @@ proptest! {
 
 #[test]
 fn one_and_several_threads_give_the_same_bits() {
-    let bits = |threads| {
+    let bits = |set: InstructionSet, threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let network = || {
             let generator = &mut ChaCha8Rng::seed_from_u64(0);
@@ -200,13 +210,15 @@ fn one_and_several_threads_give_the_same_bits() {
                 Ok((global_average_pool(&y, 40)?, moments))
             })
         };
-        let tensors = pool.install(network);
+        let tensors = pool.install(|| set.install(network)).unwrap();
         let values = tensors.into_iter().flat_map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap());
         values.map(f32::to_bits).collect::<Vec<_>>()
     };
-    let one = bits(1);
-    assert_eq!(one, bits(2));
-    assert_eq!(one, bits(5));
+    for set in InstructionSet::available() {
+        let one = bits(set, 1);
+        assert_eq!(one, bits(set, 2), "{set}");
+        assert_eq!(one, bits(set, 5), "{set}");
+    }
 }
 
 #[test]

@@ -6,13 +6,13 @@ use cnc_nn::ops::{
     Activation, Mask, OpError, Sequences, activate, add_norm, dropout, embedding, feed_forward, layer_norm, linear,
     self_attention, softmax,
 };
-use cnc_nn::oracle;
 use cnc_nn::oracle::blocks::{Attention, Join, attention_sublayer, feed_forward_sublayer};
+use cnc_nn::{InstructionSet, oracle};
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-type Op<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor, OpError>;
+type Op<'a> = &'a (dyn Fn(&[Tensor]) -> Result<Tensor, OpError> + Sync);
 
 const ACTIVATIONS: [Activation; 3] = [Activation::Gelu, Activation::GeluTanh, Activation::Relu];
 
@@ -32,18 +32,22 @@ fn run(op: Op, arguments: &[Tensor], seed: u64) -> Vec<Tensor> {
     std::iter::once(y.clone()).chain(gradients).collect()
 }
 
+/// With each set of instructions.
 fn assert_agreement(kernel: Op, composed: Op, shapes: &[&[usize]], seed: u64) {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let arguments: Vec<Tensor> = shapes.iter().map(|shape| draw(shape, &mut generator)).collect();
-    let (ours, oracle) = (run(kernel, &arguments, seed), run(composed, &arguments, seed));
-    for (i, (ours, oracle)) in ours.iter().zip(&oracle).enumerate() {
-        assert_eq!(ours.dims(), oracle.dims());
-        if oracle.elem_count() == 0 {
-            continue;
+    let oracle = run(composed, &arguments, seed);
+    for set in InstructionSet::available() {
+        let ours = set.install(|| run(kernel, &arguments, seed)).unwrap();
+        for (i, (ours, oracle)) in ours.iter().zip(&oracle).enumerate() {
+            assert_eq!(ours.dims(), oracle.dims());
+            if oracle.elem_count() == 0 {
+                continue;
+            }
+            let largest = |tensor: &Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            let difference = largest(&(ours - oracle).unwrap()) / largest(oracle).max(1.0);
+            assert!(difference < 5e-5, "{set}: tensor {i} (0: value, then gradients) differs by {difference}");
         }
-        let largest = |tensor: &Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-        let difference = largest(&(ours - oracle).unwrap()) / largest(oracle).max(1.0);
-        assert!(difference < 5e-5, "tensor {i} (0: value, then gradients) differs by {difference}");
     }
 }
 

@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use cnc_nn::InstructionSet;
+
 /// Sums that do not wait for each other: twice as many as it takes to keep two units busy.
 const CHAINS: usize = 12;
 const ROUNDS: usize = 1_000_000;
@@ -20,7 +22,7 @@ fn once() -> f64 {
     start.elapsed().as_secs_f64() / operations as f64
 }
 
-/// Works with the best instructions of this processor, and returns how many operations that was.
+/// Works with the instructions that the kernels use, and returns how many operations that was.
 fn operations() -> usize {
     #[cfg(target_arch = "x86_64")]
     {
@@ -50,15 +52,18 @@ fn operations() -> usize {
             black_box(sums);
         }
 
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: just found.
-            unsafe { of_avx512() };
-            return 2 * 16 * CHAINS * ROUNDS;
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: just found.
-            unsafe { of_avx2() };
-            return 2 * 8 * CHAINS * ROUNDS;
+        match InstructionSet::current() {
+            InstructionSet::Avx512 => {
+                // SAFETY: kernels use what the processor has.
+                unsafe { of_avx512() };
+                return 2 * 16 * CHAINS * ROUNDS;
+            }
+            InstructionSet::Avx2 => {
+                // SAFETY: kernels use what the processor has, FMA too.
+                unsafe { of_avx2() };
+                return 2 * 8 * CHAINS * ROUNDS;
+            }
+            InstructionSet::Portable => {}
         }
     }
     const LANES: usize = 4;

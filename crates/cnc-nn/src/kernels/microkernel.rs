@@ -5,11 +5,9 @@ use std::array::from_fn;
 
 use super::simd::{Simd, WIDE};
 
-/// Rows of a strip. With two vectors each, 24 of the 32 registers of AVX-512; AVX2 takes half the rows and half the columns at
-/// a time, 12 of its 16.
+/// Rows of a strip. With two vectors each, 24 of the 32 registers of AVX-512; AVX2, whose panels have half the columns, takes
+/// half the rows at a time, 12 of its 16.
 pub(crate) const STRIP: usize = 12;
-/// Columns of a panel.
-pub(crate) const PANEL: usize = 2 * WIDE;
 /// Rows that are computed together at least: two vectors each are enough sums to keep the units busy.
 const FEWEST: usize = 4;
 
@@ -25,7 +23,7 @@ pub(crate) const LINES: usize = 2;
 #[derive(Clone, Copy)]
 pub(crate) struct Strip<'a, const ROW: usize, const STEP: usize>(pub &'a [f32]);
 
-/// A panel of [`PANEL`] columns and `rows` rows: value `(k, column)` is at `k * ROW + column`.
+/// A panel of as many columns as [`Shape`](super::simd::Shape) says and `rows` rows: value `(k, column)` is at `k * ROW + column`.
 #[derive(Clone, Copy)]
 pub(crate) struct Panel<'a, const ROW: usize> {
     pub values: &'a [f32],
@@ -61,34 +59,29 @@ pub(crate) unsafe fn multiply_tile<S: Simd, const ROW: usize, const STEP: usize,
     }
     let last = (rows.next_multiple_of(FEWEST) - 1) * ROW + (depth - 1) * STEP;
     assert!(rows <= STRIP && last < strip.0.len(), "a strip as deep as the panel");
-    assert!((depth - 1) * PITCH + PANEL <= panel.values.len(), "a panel of that many rows");
+    assert!((depth - 1) * PITCH + S::SHAPE.panel <= panel.values.len(), "a panel of that many rows");
     let groups = rows.div_ceil(FEWEST);
     // SAFETY: the strip reaches as far as the panel is deep, for all rows of all groups.
     unsafe {
         match groups {
-            3 if S::TALL => part_of_tile::<S, ROW, STEP, PITCH, STRIP, 2>(simd, strip, panel, target, 0, 0),
-            2 if S::TALL => part_of_tile::<S, ROW, STEP, PITCH, { 2 * FEWEST }, 2>(simd, strip, panel, target, 0, 0),
-            1 if S::TALL => part_of_tile::<S, ROW, STEP, PITCH, FEWEST, 2>(simd, strip, panel, target, 0, 0),
+            3 if S::TALL => part_of_tile::<S, ROW, STEP, PITCH, STRIP, 2>(simd, strip, panel, target, 0),
+            2 if S::TALL => part_of_tile::<S, ROW, STEP, PITCH, { 2 * FEWEST }, 2>(simd, strip, panel, target, 0),
+            1 if S::TALL => part_of_tile::<S, ROW, STEP, PITCH, FEWEST, 2>(simd, strip, panel, target, 0),
+            3 => {
+                for row in [0, STRIP / 2] {
+                    part_of_tile::<S, ROW, STEP, PITCH, { STRIP / 2 }, 1>(simd, strip, panel, target, row);
+                }
+            }
             _ => {
-                for column in [0, PANEL / 2] {
-                    if groups == 3 {
-                        for row in [0, STRIP / 2] {
-                            part_of_tile::<S, ROW, STEP, PITCH, { STRIP / 2 }, 1>(
-                                simd, strip, panel, target, row, column,
-                            );
-                        }
-                    } else {
-                        for row in (0..rows).step_by(FEWEST) {
-                            part_of_tile::<S, ROW, STEP, PITCH, FEWEST, 1>(simd, strip, panel, target, row, column);
-                        }
-                    }
+                for row in (0..rows).step_by(FEWEST) {
+                    part_of_tile::<S, ROW, STEP, PITCH, FEWEST, 1>(simd, strip, panel, target, row);
                 }
             }
         }
     }
 }
 
-/// `M` rows from `row` on by `P` wide vectors from `column` on.
+/// `M` rows from `row` on by `P` wide vectors: all columns.
 #[inline(always)]
 unsafe fn part_of_tile<
     S: Simd,
@@ -103,36 +96,35 @@ unsafe fn part_of_tile<
     panel: Panel<PITCH>,
     target: &Target,
     row: usize,
-    column: usize,
 ) {
     // The sums take longer than it takes to prefetch what they are added to.
     for to in target.rows.iter().skip(row).take(M) {
-        (0..P).for_each(|p| simd.prefetch(to.wrapping_add(column + p * WIDE)));
+        (0..P).for_each(|p| simd.prefetch(to.wrapping_add(p * WIDE)));
     }
     let mut sums = [[simd.wide_splat(0.0); P]; M];
     let depth = panel.rows;
     for first in (0..depth).step_by(AHEAD) {
         (0..LINES).for_each(|i| simd.prefetch(target.ahead.wrapping_add((first / AHEAD * LINES + i) * LINE)));
         for k in first..(first + AHEAD).min(depth) {
-            let values = panel.values.as_ptr().wrapping_add(k * PITCH + column);
+            let values = panel.values.as_ptr().wrapping_add(k * PITCH);
             (0..P).for_each(|p| simd.prefetch(values.wrapping_add(AHEAD * PITCH + p * WIDE)));
             // SAFETY: strip and panel have values for each `k`, and the part lies within the tile.
             unsafe {
-                let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel.values, k * PITCH + column + p * WIDE));
+                let values: [S::Wide; P] = from_fn(|p| simd.wide_load(panel.values, k * PITCH + p * WIDE));
                 for (i, sums) in sums.iter_mut().enumerate() {
                     let factor = simd.wide_broadcast(strip.0, k * STEP + (row + i) * ROW);
                     for (sum, value) in sums.iter_mut().zip(values) {
-                        *sum = simd.wide_multiply_add(factor, value, *sum);
+                        *sum = simd.wide_in_turn(simd.wide_multiply_add(factor, value, *sum));
                     }
                 }
             }
         }
     }
     let one = simd.wide_splat(1.0);
-    if let Some(rows) = target.rows.get(row..row + M).filter(|_| target.columns == PANEL) {
+    if let Some(rows) = target.rows.get(row..row + M).filter(|_| target.columns == P * WIDE) {
         for (to, sums) in rows.iter().zip(sums) {
             // SAFETY: the caller's rows have all columns.
-            let to = unsafe { std::slice::from_raw_parts_mut(to.add(column), P * WIDE) };
+            let to = unsafe { std::slice::from_raw_parts_mut(*to, P * WIDE) };
             for (p, sum) in sums.into_iter().enumerate() {
                 // SAFETY: there are `P` vectors.
                 unsafe {
@@ -145,7 +137,7 @@ unsafe fn part_of_tile<
     }
     for (to, sums) in target.rows.iter().skip(row).zip(sums) {
         for (p, sum) in sums.into_iter().enumerate() {
-            let first = column + p * WIDE;
+            let first = p * WIDE;
             let count = WIDE.min(target.columns.saturating_sub(first));
             // SAFETY: the caller's rows have all columns that are there.
             let to = unsafe { std::slice::from_raw_parts_mut(to.add(first.min(target.columns)), count) };
@@ -166,7 +158,10 @@ unsafe fn part_of_tile<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::simd::{Kernel, Portable, dispatch};
+    use crate::kernels::simd::{Kernel, dispatch, shape, with_each_set};
+
+    /// Values from one row of the panel to the next: of 32 columns, of which some sets take 16.
+    const PITCH: usize = 2 * WIDE;
 
     struct Tile<'a> {
         strip: &'a [f32],
@@ -183,7 +178,7 @@ mod tests {
             let rows: [*mut f32; STRIP] = from_fn(|row| self.out[row].as_mut_ptr());
             let target =
                 Target { rows: &rows[..self.rows], columns: self.columns, add: self.add, ahead: std::ptr::null() };
-            let panel = Panel::<PANEL> { values: self.panel, rows: self.panel.len() / PANEL };
+            let panel = Panel::<PITCH> { values: self.panel, rows: self.panel.len() / PITCH };
             // SAFETY: rows have 40 values, more than a panel has columns.
             unsafe { multiply_tile(simd, Strip::<1, STRIP>(self.strip), panel, &target) };
         }
@@ -192,26 +187,26 @@ mod tests {
     #[test]
     fn a_tile_is_the_product_of_whole_numbers_and_nothing_behind_its_rows_and_columns_changes() {
         let number = |i: usize| ((i * 7 + i / 5) % 13) as f32 - 6.0;
-        for (rows, depth, columns, add) in
-            [(12, 1, 32, true), (5, 9, 32, false), (12, 9, 31, true), (3, 40, 1, false), (12, 40, 17, false)]
+        for (rows, depth, missing, add) in
+            [(12, 1, 0, true), (5, 9, 0, false), (12, 9, 1, true), (3, 40, 15, false), (12, 40, 9, false)]
         {
             let strip: Vec<f32> = (0..depth * STRIP).map(number).collect();
-            let panel: Vec<f32> = (3..depth * PANEL + 3).map(number).collect();
-            let mut outs = [[[3.0; 40]; STRIP]; 2];
-            let [portable, best] = &mut outs;
-            Tile { strip: &strip, panel: &panel, rows, columns, add, out: portable }.run(Portable);
-            dispatch(Tile { strip: &strip, panel: &panel, rows, columns, add, out: best });
-            for out in outs {
-                for (row, values) in out.iter().enumerate() {
-                    for (column, value) in values.iter().enumerate() {
-                        let sum: f32 =
-                            (0..depth).map(|k| strip[k * STRIP + row] * panel[k * PANEL + column % PANEL]).sum();
-                        let old = if add { 3.0 } else { 0.0 };
-                        let expected = if row < rows && column < columns { old + sum } else { 3.0 };
-                        assert_eq!(*value, expected, "{depth} deep, row {row}, column {column} of {columns}");
+            let panel: Vec<f32> = (3..depth * PITCH + 3).map(number).collect();
+            with_each_set(|| {
+                for columns in [shape().panel - missing, 1] {
+                    let mut out = [[3.0; 40]; STRIP];
+                    dispatch(Tile { strip: &strip, panel: &panel, rows, columns, add, out: &mut out });
+                    for (row, values) in out.iter().enumerate() {
+                        for (column, value) in values.iter().enumerate() {
+                            let terms = (0..depth).map(|k| strip[k * STRIP + row] * panel[k * PITCH + column % PITCH]);
+                            let old = if add { 3.0 } else { 0.0 };
+                            let inside = row < rows && column < columns;
+                            let expected = if inside { old + terms.sum::<f32>() } else { 3.0 };
+                            assert_eq!(*value, expected, "{depth} deep, row {row}, column {column} of {columns}");
+                        }
                     }
                 }
-            }
+            });
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::gather::{COLUMNS, GatherOuter, GatherProduct, OuterLayout, Panels, Rows};
+use super::gather::{GatherOuter, GatherProduct, OuterLayout, Panels, Rows};
 use super::geometry::{Conv, Piece, split};
 use super::moments::Moments;
 use super::norm::{Epilogue, finish};
@@ -39,14 +39,14 @@ fn forward_panels(conv: Conv, weight: &[f32]) -> Panels {
     let places = kernel * kernel;
     // So few inputs at a time that what is written stays in the first-level cache until all columns are.
     const TOGETHER: usize = 32;
-    Panels::new(places * inputs, conv.outputs, |first, count, out| {
+    Panels::new(places * inputs, conv.outputs, |width, outputs, out| {
         for start in (0..inputs).step_by(TOGETHER) {
             let together = start..(start + TOGETHER).min(inputs);
-            for column in 0..count {
-                let weight = &weight[(first + column) * inputs * places..][..inputs * places];
+            for (column, output) in outputs.clone().enumerate() {
+                let weight = &weight[output * inputs * places..][..inputs * places];
                 for (input, weight) in together.clone().zip(weight[start * places..].chunks_exact(places)) {
                     for (place, weight) in weight.iter().enumerate() {
-                        out[(place * inputs + input) * COLUMNS + column] = *weight;
+                        out[(place * inputs + input) * width + column] = *weight;
                     }
                 }
             }
@@ -114,12 +114,12 @@ fn classes(conv: Conv, weighting: Weighting) -> Vec<Class> {
             let taps = [lines.kernel.len(), columns.kernel.len()];
             let places: Vec<usize> =
                 lines.kernel.iter().flat_map(|ky| columns.kernel.iter().map(move |kx| ky * kernel + kx)).collect();
-            let panels = Panels::new(places.len() * outputs, inputs, |first, count, out| {
+            let panels = Panels::new(places.len() * outputs, inputs, |width, own, out| {
                 for output in 0..outputs {
-                    let weight = &weighting.weight[(output * inputs + first) * kernel * kernel..];
+                    let weight = &weighting.weight[(output * inputs + own.start) * kernel * kernel..];
                     let factor = weighting.factor(output);
                     for (tap, place) in places.iter().enumerate() {
-                        let out = &mut out[(tap * outputs + output) * COLUMNS..][..count];
+                        let out = &mut out[(tap * outputs + output) * width..][..own.len()];
                         let weights = weight[*place..].iter().step_by(kernel * kernel);
                         out.iter_mut().zip(weights).for_each(|(out, weight)| *out = weight * factor);
                     }
@@ -199,7 +199,7 @@ pub(crate) fn backward(
         None => slabs.iter().map(|_| None).collect(),
     };
     let direct = source.direct(conv);
-    let layout = OuterLayout { outputs: conv.outputs, columns: conv.kernel * conv.kernel * conv.inputs };
+    let layout = OuterLayout::new(conv.outputs, conv.kernel * conv.kernel * conv.inputs);
     let work = |scratch: &mut Scratch, ((slab, start), dx): ((std::ops::Range<usize>, usize), Option<&mut [f32]>)| {
         let mut partial = Buffer::any(if weight_wanted { layout.len() } else { 0 });
         let mut sums = Sums::zeros_for(behind, conv.inputs);
@@ -273,8 +273,7 @@ fn by_channel(conv: Conv, layout: OuterLayout, gradient: &[f32]) -> Vec<f32> {
     let (places, inputs) = (conv.kernel * conv.kernel, conv.inputs);
     let mut out = vec![0.0; conv.weight_len()];
     for_each_chunk(&mut out, places * inputs, gradient.len(), |output, out| {
-        for panel in 0..layout.columns.div_ceil(COLUMNS) {
-            let (at, values) = (panel * COLUMNS, layout.panel_row(gradient, panel, output));
+        for (at, values) in layout.row(gradient, output) {
             if places == 1 {
                 out[at..at + values.len()].copy_from_slice(values);
                 continue;

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::gather::{COLUMNS, GatherOuter, GatherProduct, OuterLayout, PanelView, Rows};
+use super::gather::{GatherOuter, GatherProduct, OuterLayout, PanelView, Rows};
 use super::geometry::{Conv, Piece, Window, split};
 use super::moments::Moments;
 use super::norm::{Epilogue, finish};
@@ -15,7 +15,7 @@ use super::operands::{Incoming, InputGradient, Source, Weighting};
 use crate::kernels::buffers::Buffer;
 use crate::kernels::gemm::Destination;
 use crate::kernels::parallel::for_each_chunk;
-use crate::kernels::simd::{Kernel, Simd, WIDE, dispatch};
+use crate::kernels::simd::{Kernel, Simd, WIDE, dispatch, shape};
 
 /// Side of a tile of results.
 const TILE: usize = 4;
@@ -43,7 +43,7 @@ pub(crate) fn suits(conv: Conv) -> bool {
         && conv.stride == 1
         && tiles >= FEWEST_IN_ALL
         && conv.height.min(conv.width) >= SMALLEST
-        && channels.iter().all(|channels| *channels >= FEWEST_CHANNELS && channels.is_multiple_of(COLUMNS))
+        && channels.iter().all(|channels| *channels >= FEWEST_CHANNELS && channels.is_multiple_of(shape().panel))
 }
 
 /// How images are cut into tiles.
@@ -374,53 +374,56 @@ struct Weights {
     values: Buffer,
     rows: usize,
     columns: usize,
+    /// Columns of a panel: of whole wide vectors.
+    width: usize,
 }
 
 impl Weights {
     /// Of the kernels that `kernel(row, column)` gives.
     fn new(rows: usize, columns: usize, kernel: impl Fn(usize, usize) -> [f32; 9] + Sync) -> Self {
-        let mut values = Buffer::any(PLACES * rows * columns);
-        let len = PLACES * rows * COLUMNS;
+        let (mut values, width) = (Buffer::any(PLACES * rows * columns), shape().panel);
+        let len = PLACES * rows * width;
         for_each_chunk(&mut values, len, PLACES * rows * columns, |panel, out| {
-            for row in 0..rows {
-                let mut kernels = [[0.0; COLUMNS]; 9];
-                for column in 0..COLUMNS {
-                    let kernel = kernel(row, panel * COLUMNS + column);
+            for (row, first) in (0..rows).flat_map(|row| (0..width).step_by(WIDE).map(move |first| (row, first))) {
+                let mut kernels = [[0.0; WIDE]; 9];
+                for column in 0..WIDE {
+                    let kernel = kernel(row, panel * width + first + column);
                     kernels.iter_mut().zip(kernel).for_each(|(to, value)| to[column] = value);
                 }
-                dispatch(OfWeights { kernels: &kernels, rows, row, out });
+                dispatch(OfWeights { kernels: &kernels, stride: rows * width, out: &mut out[row * width + first..] });
             }
         });
-        Self { values, rows, columns }
+        Self { values, rows, columns, width }
     }
 
     fn place(&self, place: usize) -> PanelView<'_> {
-        let values = &self.values[place * self.rows * COLUMNS..];
-        PanelView { values, rows: self.rows, columns: self.columns, stride: PLACES * self.rows * COLUMNS }
+        let Self { rows, columns, width, .. } = *self;
+        let values = &self.values[place * rows * width..];
+        PanelView { values, rows, columns, width, stride: PLACES * rows * width }
     }
 }
 
-/// `G w Gᵀ` of [`COLUMNS`] kernels side by side.
+/// `G w Gᵀ` of [`WIDE`] kernels side by side.
 struct OfWeights<'a> {
-    kernels: &'a [[f32; COLUMNS]; 9],
-    rows: usize,
-    row: usize,
+    kernels: &'a [[f32; WIDE]; 9],
+    /// Values from one place of the result to the next.
+    stride: usize,
     out: &'a mut [f32],
 }
 
 impl Kernel for OfWeights<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Self { kernels, rows, row, out } = self;
+        let Self { kernels, stride, out } = self;
         for (y, by) in WEIGHTS.iter().enumerate() {
-            let mut half = [[0.0f32; COLUMNS]; 3];
+            let mut half = [[0.0f32; WIDE]; 3];
             for (x, half) in half.iter_mut().enumerate() {
                 for (i, half) in half.iter_mut().enumerate() {
                     *half = by[0] * kernels[x][i] + by[1] * kernels[3 + x][i] + by[2] * kernels[6 + x][i];
                 }
             }
             for (x, by) in WEIGHTS.iter().enumerate() {
-                let out = &mut out[((y * SIDE + x) * rows + row) * COLUMNS..][..COLUMNS];
+                let out = &mut out[(y * SIDE + x) * stride..][..WIDE];
                 for (i, out) in out.iter_mut().enumerate() {
                     *out = by[0] * half[0][i] + by[1] * half[1][i] + by[2] * half[2][i];
                 }
@@ -429,10 +432,10 @@ impl Kernel for OfWeights<'_> {
     }
 }
 
-/// `Gᵀ u G`, the transpose of [`OfWeights`], of [`COLUMNS`] transformed gradients side by side: `from[place]` to
+/// `Gᵀ u G`, the transpose of [`OfWeights`], of [`WIDE`] transformed gradients side by side: `from[place]` to
 /// `out[column * 9 + place]`.
 struct ToWeights<'a> {
-    from: &'a [[f32; COLUMNS]; PLACES],
+    from: &'a [[f32; WIDE]; PLACES],
     out: &'a mut [f32],
 }
 
@@ -440,29 +443,27 @@ impl Kernel for ToWeights<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { from, out } = self;
-        for first in (0..COLUMNS).step_by(WIDE) {
-            let mut half = [[simd.wide_splat(0.0); SIDE]; 3];
-            for (k, by) in WEIGHTS.iter().enumerate() {
-                for x in 0..SIDE {
-                    // SAFETY: a vector that starts at a multiple of its length lies within the columns.
-                    let value = unsafe { simd.wide_load(&from[k * SIDE + x], first) };
-                    for (half, by) in half.iter_mut().zip(by) {
-                        half[x] = m(simd, value, *by, half[x]);
-                    }
+        let mut half = [[simd.wide_splat(0.0); SIDE]; 3];
+        for (k, by) in WEIGHTS.iter().enumerate() {
+            for x in 0..SIDE {
+                // SAFETY: the place has as many values as a vector.
+                let value = unsafe { simd.wide_load(&from[k * SIDE + x], 0) };
+                for (half, by) in half.iter_mut().zip(by) {
+                    half[x] = m(simd, value, *by, half[x]);
                 }
             }
-            let mut places = [[0.0f32; WIDE]; 9];
-            for (y, half) in half.iter().enumerate() {
-                for x in 0..3 {
-                    let terms = half.iter().zip(&WEIGHTS);
-                    let sum = terms.fold(simd.wide_splat(0.0), |sum, (half, by)| m(simd, *half, by[x], sum));
-                    // SAFETY: the place has as many values as a vector.
-                    unsafe { simd.wide_store(sum, &mut places[y * 3 + x], 0) };
-                }
+        }
+        let mut places = [[0.0f32; WIDE]; 9];
+        for (y, half) in half.iter().enumerate() {
+            for x in 0..3 {
+                let terms = half.iter().zip(&WEIGHTS);
+                let sum = terms.fold(simd.wide_splat(0.0), |sum, (half, by)| m(simd, *half, by[x], sum));
+                // SAFETY: the place has as many values as a vector.
+                unsafe { simd.wide_store(sum, &mut places[y * 3 + x], 0) };
             }
-            for (column, out) in out[first * 9..].chunks_exact_mut(9).take(WIDE).enumerate() {
-                out.iter_mut().zip(&places).for_each(|(out, place)| *out = place[column]);
-            }
+        }
+        for (column, out) in out.chunks_exact_mut(9).enumerate() {
+            out.iter_mut().zip(&places).for_each(|(out, place)| *out = place[column]);
         }
     }
 }
@@ -524,7 +525,7 @@ pub(crate) fn backward(
 
 fn weight_gradient(conv: Conv, source: Source, incoming: Incoming) -> Vec<f32> {
     let (tiles, Conv { inputs, outputs, .. }) = (Tiles::of(conv), conv);
-    let layout = OuterLayout { outputs, columns: inputs };
+    let layout = OuterLayout::new(outputs, inputs);
     let groups = tiles.groups();
     let most = groups.first().map_or(0, |group| group.iter().map(|piece| tiles.count(piece)).sum::<usize>());
     let (mut values, mut gradients) = (Buffer::any(PLACES * most * inputs), Buffer::any(PLACES * most * outputs));
@@ -547,10 +548,10 @@ fn weight_gradient(conv: Conv, source: Source, incoming: Incoming) -> Vec<f32> {
     }
     let mut out = vec![0.0; conv.weight_len()];
     for_each_chunk(&mut out, inputs * 9, PLACES * conv.weight_len(), |output, out| {
-        for (panel, out) in out.chunks_exact_mut(9 * COLUMNS).enumerate() {
-            let mut from = [[0.0; COLUMNS]; PLACES];
+        for (first, out) in (0..inputs).step_by(WIDE).zip(out.chunks_exact_mut(9 * WIDE)) {
+            let mut from = [[0.0; WIDE]; PLACES];
             for (from, values) in from.iter_mut().zip(total.chunks_exact(layout.len())) {
-                from.copy_from_slice(layout.panel_row(values, panel, output));
+                from.copy_from_slice(&layout.row_from(values, output, first)[..WIDE]);
             }
             dispatch(ToWeights { from: &from, out });
         }

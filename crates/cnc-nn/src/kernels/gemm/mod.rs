@@ -10,7 +10,8 @@ use std::ops::Range;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
-use crate::kernels::microkernel::{PANEL, STRIP};
+use crate::kernels::microkernel::STRIP;
+use crate::kernels::simd::shape;
 
 pub(crate) use matrix::{Destination, Matrix, MatrixMut};
 use packed::Panels;
@@ -68,7 +69,7 @@ pub(crate) fn scaled_multiply(
 
 /// Whether a product of these shapes is worth packing its factors.
 fn worth_packing(rows: usize, columns: usize, depth: usize) -> bool {
-    rows >= 2 * STRIP && columns >= PANEL && rows * columns * depth >= WORTH_PACKING
+    rows >= 2 * STRIP && columns >= shape().panel && rows * columns * depth >= WORTH_PACKING
 }
 
 /// How the result of a product is cut into tiles: by the shapes alone.
@@ -82,7 +83,7 @@ impl Tiles {
     fn new(rows: usize, columns: usize, depth: usize) -> Self {
         let most = (rows * columns * depth / SMALLEST_TILE).clamp(1, MOST_TILES);
         let (row_unit, column_unit, row_side, column_side) = if worth_packing(rows, columns, depth) {
-            (STRIP, PANEL, 4 * STRIP, PANEL)
+            (STRIP, shape().panel, 4 * STRIP, shape().panel)
         } else {
             (1, 1, SHORTEST_SIDE, SHORTEST_SIDE)
         };
@@ -232,6 +233,7 @@ fn next_of_each<T, I: Iterator<Item = T>, const N: usize>(iterators: &mut [I; N]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::simd::with_each_set;
 
     #[test]
     fn a_transposed_factor_and_a_strided_destination_land_where_they_should() {
@@ -250,42 +252,46 @@ mod tests {
 
     #[test]
     fn a_shared_product_is_the_product_of_whole_numbers_at_every_size() {
-        for (m, n, k) in
-            [(1, 1, 1), (0, 3, 2), (3, 2, 0), (40, 500, 90), (300, 17, 200), (129, 257, 130), (530, 33, 801)]
-        {
-            let number = |i: usize| ((i * 7 + i / 5) % 13) as f32 - 6.0;
-            let (a, b): (Vec<f32>, Vec<f32>) = ((0..m * k).map(number).collect(), (0..k * n).map(number).collect());
-            // The epilogue sees each value once: it adds its place.
-            let place = |[values, copy]: [&mut [f32]; 2], row: usize, columns: &Range<usize>| {
-                values.iter_mut().zip(columns.clone()).for_each(|(v, column)| *v += (row * n + column) as f32);
-                copy.iter_mut().for_each(|v| *v += 1.0);
-            };
-            let (lhs, rhs) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
-            let [out, copy] = product_and_copy(lhs, rhs, place);
-            let mut added = vec![2.0; m * n];
-            multiply_shared(MatrixMut::new(&mut added, m, n), lhs, rhs, Destination::Add);
-            assert_eq!((out.len(), copy.len()), (m * n, m * n));
-            for (i, ((value, copy), added)) in out.iter().zip(&copy).zip(&added).enumerate() {
-                let sum: f32 = (0..k).map(|d| a[i / n * k + d] * b[d * n + i % n]).sum();
-                assert_eq!(
-                    [*value, *copy, *added],
-                    [sum + i as f32, sum + 1.0, sum + 2.0],
-                    "{m} x {n} x {k}, value {i}"
-                );
+        with_each_set(|| {
+            for (m, n, k) in
+                [(1, 1, 1), (0, 3, 2), (3, 2, 0), (40, 500, 90), (300, 17, 200), (129, 257, 130), (530, 33, 801)]
+            {
+                let number = |i: usize| ((i * 7 + i / 5) % 13) as f32 - 6.0;
+                let (a, b): (Vec<f32>, Vec<f32>) = ((0..m * k).map(number).collect(), (0..k * n).map(number).collect());
+                // The epilogue sees each value once: it adds its place.
+                let place = |[values, copy]: [&mut [f32]; 2], row: usize, columns: &Range<usize>| {
+                    values.iter_mut().zip(columns.clone()).for_each(|(v, column)| *v += (row * n + column) as f32);
+                    copy.iter_mut().for_each(|v| *v += 1.0);
+                };
+                let (lhs, rhs) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
+                let [out, copy] = product_and_copy(lhs, rhs, place);
+                let mut added = vec![2.0; m * n];
+                multiply_shared(MatrixMut::new(&mut added, m, n), lhs, rhs, Destination::Add);
+                assert_eq!((out.len(), copy.len()), (m * n, m * n));
+                for (i, ((value, copy), added)) in out.iter().zip(&copy).zip(&added).enumerate() {
+                    let sum: f32 = (0..k).map(|d| a[i / n * k + d] * b[d * n + i % n]).sum();
+                    assert_eq!(
+                        [*value, *copy, *added],
+                        [sum + i as f32, sum + 1.0, sum + 2.0],
+                        "{m} x {n} x {k}, value {i}"
+                    );
+                }
             }
-        }
+        });
     }
 
     #[test]
     fn a_shared_product_of_transposed_factors_is_the_product() {
-        let (m, n, k) = (61, 70, 391);
-        let number = |i: usize| ((i * 7 + i / 5) % 13) as f32 - 6.0;
-        let (a, b): (Vec<f32>, Vec<f32>) = ((0..m * k).map(number).collect(), (0..k * n).map(number).collect());
-        let (lhs, rhs) = (Matrix::new(&a, k, m).transposed(), Matrix::new(&b, n, k).transposed());
-        for (i, value) in product(lhs, rhs, |_, _, _| {}).into_iter().enumerate() {
-            let sum: f32 = (0..k).map(|d| a[d * m + i / n] * b[(i % n) * k + d]).sum();
-            assert_eq!(value, sum, "value {i}");
-        }
+        with_each_set(|| {
+            let (m, n, k) = (61, 70, 391);
+            let number = |i: usize| ((i * 7 + i / 5) % 13) as f32 - 6.0;
+            let (a, b): (Vec<f32>, Vec<f32>) = ((0..m * k).map(number).collect(), (0..k * n).map(number).collect());
+            let (lhs, rhs) = (Matrix::new(&a, k, m).transposed(), Matrix::new(&b, n, k).transposed());
+            for (i, value) in product(lhs, rhs, |_, _, _| {}).into_iter().enumerate() {
+                let sum: f32 = (0..k).map(|d| a[d * m + i / n] * b[(i % n) * k + d]).sum();
+                assert_eq!(value, sum, "value {i}");
+            }
+        });
     }
 
     #[test]
@@ -295,7 +301,7 @@ mod tests {
         assert!(tiles.rows[..16].iter().all(|row| row.is_multiple_of(STRIP)));
         let tiles = Tiles::new(100, 3072, 768);
         assert_eq!((tiles.rows.len() - 1, tiles.columns.len() - 1), (2, 8));
-        assert!(tiles.columns[..8].iter().all(|column| column.is_multiple_of(PANEL)));
+        assert!(tiles.columns[..8].iter().all(|column| column.is_multiple_of(shape().panel)));
         assert_eq!(Tiles::new(8, 2, 768).places(), [(0..8, 0..2)]);
     }
 }

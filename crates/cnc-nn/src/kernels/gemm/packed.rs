@@ -10,12 +10,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::matrix::{Destination, Matrix, MatrixMut};
-use crate::kernels::microkernel::{AHEAD, LINE, LINES, PANEL, Panel, STRIP, Strip, Target, multiply_tile};
+use crate::kernels::microkernel::{AHEAD, LINE, LINES, Panel, STRIP, Strip, Target, multiply_tile};
 use crate::kernels::scratch;
-use crate::kernels::simd::{Kernel, Simd, dispatch, transpose};
+use crate::kernels::simd::{Kernel, Simd, WIDE, dispatch, shape, transpose};
 
-/// Depth of a block at most.
-const DEPTH: usize = 512;
 /// Rows whose strips are packed at a time.
 const ROWS: usize = 22 * STRIP;
 /// Panels that stay in the second-level cache while all strips of a tile are multiplied with them.
@@ -25,7 +23,7 @@ const TOGETHER: usize = 4;
 
 /// The blocks that a depth is cut into, about equally deep.
 fn blocks(depth: usize) -> impl Iterator<Item = Range<usize>> {
-    let count = depth.div_ceil(DEPTH);
+    let count = depth.div_ceil(shape().depth);
     (0..count).map(move |i| i * depth / count..(i + 1) * depth / count)
 }
 
@@ -41,31 +39,33 @@ pub(crate) struct Panels {
     start: usize,
     depth: usize,
     columns: usize,
+    /// Columns of a panel.
+    width: usize,
 }
 
 impl Panels {
     /// Packs a matrix on all threads.
     pub fn new(matrix: Matrix<'_>) -> Self {
-        let (depth, columns) = (matrix.rows, matrix.columns);
-        let count = depth * columns.next_multiple_of(PANEL);
+        let (depth, columns, width) = (matrix.rows, matrix.columns, shape().panel);
+        let count = depth * columns.next_multiple_of(width);
         let mut values = Vec::<f32>::with_capacity(count + LINE);
         let start = values.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
         let (before, mut rest) = values.spare_capacity_mut()[..start + count].split_at_mut(start);
         before.fill(MaybeUninit::new(0.0));
         let mut parts = Vec::new();
         for block in blocks(depth) {
-            for columns in steps(columns, TOGETHER * PANEL) {
-                let len = block.len() * columns.len().next_multiple_of(PANEL);
+            for columns in steps(columns, TOGETHER * width) {
+                let len = block.len() * columns.len().next_multiple_of(width);
                 let (part, others) = rest.split_at_mut(len);
                 parts.push((matrix.some_rows(&block).some_columns(&columns), part));
                 rest = others;
             }
         }
         assert!(rest.is_empty(), "parts of a packed matrix");
-        parts.into_par_iter().for_each(|(matrix, out)| dispatch(Pack::<PANEL> { lines: matrix.transposed(), out }));
+        parts.into_par_iter().for_each(|(matrix, out)| dispatch(PackPanels { lines: matrix.transposed(), out }));
         // SAFETY: what is before the parts and the parts are all of the values, and `Pack` writes all that it is given.
         unsafe { values.set_len(start + count) };
-        Self { values, start, depth, columns }
+        Self { values, start, depth, columns, width }
     }
 
     pub fn columns(&self) -> usize {
@@ -74,10 +74,10 @@ impl Panels {
 
     /// `out (+)= lhs · these columns`, on this thread; `columns` start with a panel.
     pub fn multiply(&self, mut out: MatrixMut<'_>, lhs: Matrix<'_>, columns: &Range<usize>, mode: Destination) {
-        assert!(columns.start.is_multiple_of(PANEL) && columns.end <= self.columns, "panels of a matrix");
+        assert!(columns.start.is_multiple_of(self.width) && columns.end <= self.columns, "panels of a matrix");
         let shapes = (out.rows, out.columns, lhs.columns);
         assert_eq!(shapes, (lhs.rows, columns.len(), self.depth), "shapes of a matrix product");
-        let (width, end) = (self.columns.next_multiple_of(PANEL), columns.end.next_multiple_of(PANEL));
+        let (width, end) = (self.columns.next_multiple_of(self.width), columns.end.next_multiple_of(self.width));
         let mut scratch = scratch::take(0);
         for block in blocks(self.depth) {
             let at = |column: usize| self.start + block.start * width + column * block.len();
@@ -117,7 +117,15 @@ struct Block<'a> {
 
 impl Kernel for Block<'_> {
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
+    fn run<S: Simd>(self, simd: S) {
+        if S::TALL { self.multiply::<S, { 2 * WIDE }>(simd) } else { self.multiply::<S, WIDE>(simd) }
+    }
+}
+
+impl Block<'_> {
+    /// With panels of `PANEL` columns.
+    #[inline(always)]
+    fn multiply<S: Simd, const PANEL: usize>(mut self, simd: S) {
         let Self { strips, panels, depth, add, .. } = self;
         let groups = (0..self.out.columns).step_by(GROUP * PANEL).zip(panels.chunks(GROUP * PANEL * depth));
         for (first, group) in groups {
@@ -147,6 +155,20 @@ impl Kernel for Block<'_> {
                 }
             }
         }
+    }
+}
+
+/// Packs columns into panels.
+struct PackPanels<'a> {
+    lines: Matrix<'a>,
+    out: &'a mut [MaybeUninit<f32>],
+}
+
+impl Kernel for PackPanels<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { lines, out } = self;
+        if S::TALL { Pack::<{ 2 * WIDE }> { lines, out }.run(simd) } else { Pack::<WIDE> { lines, out }.run(simd) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! AVX2 with FMA.
 
+use std::arch::asm;
 use std::arch::x86_64::{
     __m256, _CMP_GT_OQ, _CMP_LE_OQ, _CMP_UNORD_Q, _MM_HINT_T0, _mm_cvtsi128_si64, _mm_packus_epi16, _mm_packus_epi32,
     _mm_prefetch, _mm256_andnot_ps, _mm256_blendv_ps, _mm256_castpd_ps, _mm256_castps_pd, _mm256_castsi256_si128,
@@ -32,6 +33,23 @@ impl Simd for Avx2 {
     type Vector = __m256;
 
     wide_as_two_vectors!();
+
+    #[inline(always)]
+    fn wide_in_turn(self, value: Self::Wide) -> Self::Wide {
+        #[inline]
+        #[target_feature(enable = "avx")]
+        fn in_turn([mut low, mut high]: [__m256; 2]) -> [__m256; 2] {
+            // SAFETY: there is no instruction. But the compiler must have both values ready, in registers, and cannot know
+            // that no memory changes: nothing that reads memory is moved over it. (Its scheduler orders a step of a tile
+            // anew whatever the order of the intrinsics is: all loads first, for which 16 registers are too few.)
+            unsafe {
+                asm!("/* {low} {high} */", low = inout(ymm_reg) low, high = inout(ymm_reg) high, options(nostack, preserves_flags));
+            }
+            [low, high]
+        }
+        // SAFETY: `detect` has found AVX2.
+        unsafe { in_turn(value) }
+    }
 
     #[inline(always)]
     fn prefetch(self, from: *const f32) {

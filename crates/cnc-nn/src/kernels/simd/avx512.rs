@@ -12,8 +12,8 @@ pub(crate) struct Avx512(Avx2);
 impl Avx512 {
     /// The instructions, if the processor has them.
     #[inline]
-    pub(crate) fn detect(avx2: Avx2) -> Option<Self> {
-        is_x86_feature_detected!("avx512f").then_some(Self(avx2))
+    pub(crate) fn detect() -> Option<Self> {
+        Avx2::detect().filter(|_| is_x86_feature_detected!("avx512f")).map(Self)
     }
 
     /// Runs `kernel`, compiled for these instructions.

@@ -5,6 +5,16 @@ pub(crate) const LANES: usize = 8;
 /// Lanes of a wide vector.
 pub(crate) const WIDE: usize = 2 * LANES;
 
+/// The shapes of packed products. How sums are rounded depends on `depth`: so it is of the instruction set, and not of the
+/// machine's caches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// Columns of a panel: those of a tile of sums.
+    pub panel: usize,
+    /// Depth of a block of two packed factors, at most.
+    pub depth: usize,
+}
+
 /// One set of vector instructions. A value of the type proves that the processor has it.
 pub(crate) trait Simd: Copy {
     /// Eight `f32`.
@@ -13,8 +23,14 @@ pub(crate) trait Simd: Copy {
     /// Sixteen `f32`.
     type Wide: Copy;
 
-    /// Whether there are registers for a dozen of [`Wide`](Self::Wide) and what they are made of.
+    /// Whether there are registers for two dozen of [`Wide`](Self::Wide) and what they are made of; else for half a dozen.
     const TALL: bool;
+
+    /// Panels are one tile of sums wide. A panel of 16 columns and this depth, and the strip that it meets, stay in a
+    /// first-level cache of 32 KiB, for a panel meets the strip in two halves; one of 32 meets it at once, and the strip
+    /// alone stays.
+    const SHAPE: Shape =
+        if Self::TALL { Shape { panel: 2 * WIDE, depth: 512 } } else { Shape { panel: WIDE, depth: 256 } };
 
     /// All lanes equal to `value`.
     fn splat(self, value: f32) -> Self::Vector;
@@ -50,6 +66,13 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `at + 2 * LANES <= to.len()`.
     unsafe fn wide_store(self, value: Self::Wide, to: &mut [f32], at: usize);
+
+    /// `value`, computed before anything behind it is read from memory: what keeps a tile of sums in few registers, where
+    /// the compiler would rather read all factors first.
+    #[inline(always)]
+    fn wide_in_turn(self, value: Self::Wide) -> Self::Wide {
+        value
+    }
 
     /// Prefetches the value, where the processor can be asked to: any address will do.
     #[inline(always)]

@@ -1,29 +1,60 @@
 //! Eight `f32` at a time, and sixteen in matrix products: AVX-512, or AVX2 with FMA, where the processor has it (found out
 //! at run time), plain arrays elsewhere, which the compiler turns into the target's own vectors (NEON on aarch64, SSE2 on
-//! older x86-64). AVX-512 and AVX2 give the same bits.
+//! older x86-64). [`InstructionSet`] says which.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod instruction_set;
 mod instructions;
 mod portable;
 mod sums;
 
-pub(crate) use instructions::{Kernel, LANES, Simd, WIDE};
+pub use instruction_set::InstructionSet;
+pub(crate) use instructions::{Kernel, LANES, Shape, Simd, WIDE};
 pub(crate) use portable::Portable;
 pub(crate) use sums::{sum, sum_of_pairs, transpose};
 
-/// Runs `kernel` with the best instructions of this processor.
+/// Runs `kernel` with the instructions in use.
 pub(crate) fn dispatch(kernel: impl Kernel) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(simd) = avx2::Avx2::detect() {
-        return match avx512::Avx512::detect(simd) {
-            Some(simd) => simd.run(kernel),
-            None => simd.run(kernel),
-        };
+    match InstructionSet::current() {
+        InstructionSet::Avx512 => {
+            if let Some(simd) = avx512::Avx512::detect() {
+                return simd.run(kernel);
+            }
+        }
+        InstructionSet::Avx2 => {
+            if let Some(simd) = avx2::Avx2::detect() {
+                return simd.run(kernel);
+            }
+        }
+        InstructionSet::Portable => {}
     }
     kernel.run(Portable);
+}
+
+/// The shapes of packed products with the instructions in use.
+pub(crate) fn shape() -> Shape {
+    struct Ask<'a>(&'a mut Option<Shape>);
+
+    impl Kernel for Ask<'_> {
+        #[inline(always)]
+        fn run<S: Simd>(self, _simd: S) {
+            *self.0 = Some(S::SHAPE);
+        }
+    }
+
+    let mut shape = None;
+    dispatch(Ask(&mut shape));
+    shape.unwrap_or(Portable::SHAPE)
+}
+
+/// Runs a test with each set of instructions that the processor has.
+#[cfg(test)]
+pub(crate) fn with_each_set(test: impl Fn() + Sync) {
+    InstructionSet::available().into_iter().for_each(|set| set.install(&test).unwrap());
 }
 
 #[cfg(test)]
@@ -63,11 +94,13 @@ mod tests {
     #[test]
     fn every_instruction_set_does_the_same() {
         let x = [7.0, 1.0, -2.0, 3.0, 4.0, 0.0, 6.0, 2.5, 8.0];
-        let mut both = [Portable::results(&x), (Vec::new(), [0; LANES])];
-        let (floats, bytes) = &mut both[1];
-        dispatch(Everything { x: &x, floats, bytes });
-        assert_eq!(both[0], both[1]);
-        let (floats, bytes) = &both[0];
+        let (floats, bytes) = &Portable::results(&x);
+        for set in InstructionSet::available() {
+            let (mut of_set, mut bytes_of_set) = (Vec::new(), [0; LANES]);
+            let all = Everything { x: &x, floats: &mut of_set, bytes: &mut bytes_of_set };
+            set.install(|| dispatch(all)).unwrap();
+            assert_eq!((&of_set, &bytes_of_set), (floats, bytes), "{set}");
+        }
         assert_eq!(floats[0], [3.0, -3.0, 7.0, 9.0, 1.0, 13.0, 6.0, 17.0]);
         assert_eq!(floats[1], [3.0, 3.0, 3.0, 4.0, 3.0, 6.0, 3.0, 8.0]);
         assert_eq!(floats[2], [0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
