@@ -338,7 +338,7 @@ macro_rules! tests_of_every_method {
         $(mod $kind {
             use super::*;
 
-            tests_of! { $tiny; cnc erm group_dro eiil jtt lff cvar_dro rwg subg rwy xrm dfr afr dpe }
+            tests_of! { $tiny; cnc erm group_dro eiil jtt lff cvar_dro rwg subg rwy suby xrm dfr afr dpe }
         })*
     };
 }

@@ -112,6 +112,7 @@ pub(crate) const METHODS: &[MethodInfo] = &[
     reweighted::RWG,
     reweighted::SUBG,
     reweighted::RWY,
+    reweighted::SUBY,
     xrm::INFO,
     dfr::INFO,
     afr::INFO,

@@ -2,7 +2,7 @@
 //! cross-entropy on batches that hold every group, or every class, as often.
 //!
 //! RWG and RWY draw a group or a class uniformly and then one of its samples: reweighting by resampling, as the authors'
-//! code does it. SUBG cuts every group to the size of the smallest.
+//! code does it. SUBG and SUBY cut every group, or every class, to the size of the smallest.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -49,9 +49,24 @@ pub(crate) const SUBG: MethodInfo = MethodInfo {
     groups: GroupLabels::Training,
     settings: "",
     build: |settings| {
-        let settings: SubgSettings = checked("subg", settings)?;
+        let settings: SubsetSettings = checked("subg", settings)?;
         settings.training.check("")?;
-        Ok(Box::new(settings))
+        Ok(Box::new(Subg(settings)))
+    },
+};
+
+/// The registry's entry of SUBY.
+pub(crate) const SUBY: MethodInfo = MethodInfo {
+    name: "suby",
+    title: "SUBY",
+    source: SOURCE,
+    stages: &["suby"],
+    groups: GroupLabels::None,
+    settings: "",
+    build: |settings| {
+        let settings: SubsetSettings = checked("suby", settings)?;
+        settings.training.check("")?;
+        Ok(Box::new(Suby(settings)))
     },
 };
 
@@ -61,9 +76,15 @@ struct Rwg(TrainingSettings);
 /// Class reweighting.
 struct Rwy(TrainingSettings);
 
-/// Settings of group subsampling.
+/// Group subsampling.
+struct Subg(SubsetSettings);
+
+/// Class subsampling.
+struct Suby(SubsetSettings);
+
+/// Settings of subsampling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SubgSettings {
+pub(crate) struct SubsetSettings {
     /// How the stage trains.
     #[serde(flatten)]
     pub training: TrainingSettings,
@@ -92,10 +113,18 @@ impl Method for Rwy {
     }
 }
 
-impl Method for SubgSettings {
+impl Method for Subg {
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
-        let order = Order::subsets(&training_groups(trainer)?, self.fresh_subsets, trainer.seeds.purpose("subg"))?;
-        balanced(trainer, &self.training, "subg", "SUBG", order)
+        let order = Order::subsets(&training_groups(trainer)?, self.0.fresh_subsets, trainer.seeds.purpose("subg"))?;
+        balanced(trainer, &self.0.training, "subg", "SUBG", order)
+    }
+}
+
+impl Method for Suby {
+    fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        let labels = trainer.dataset.train.labels();
+        let order = Order::subsets(labels, self.0.fresh_subsets, trainer.seeds.purpose("suby"))?;
+        balanced(trainer, &self.0.training, "suby", "SUBY", order)
     }
 }
 
