@@ -64,7 +64,7 @@ fn values_that_cannot_train_are_refused_before_anything_is_read() {
     ] {
         bench.run(&["digits", "--set", setting]).fails(2, &[name, "expected"]);
     }
-    bench.run(&["digits", "--set", "epochs=3"]).fails(2, &["`steps`", "`epochs`", "exactly one"]);
+    bench.run(&["digits", "--set", "epochs=3", "--set", "steps=3"]).fails(2, &["`steps`", "`epochs`", "exactly one"]);
     assert!(!bench.file("runs").exists());
 }
 

@@ -82,7 +82,8 @@ impl GroupDro {
     /// # Errors
     /// [`Error::Shape`], [`Error::EmptyBatch`] or [`Error::Lengths`] when the arguments do not fit each other,
     /// [`Error::GroupOutOfRange`] or [`Error::EmptyGroup`] when a group is not one of those that were counted,
-    /// [`Error::NotFiniteRow`] when a loss is NaN or infinite. The weights stay as they were.
+    /// [`Error::NotFiniteRow`] when a loss is NaN or infinite, [`Error::Setting`] when the step size is too large for the losses
+    /// (the weights would be 0/0). The weights stay as they were.
     pub fn loss(&mut self, losses: &Tensor, groups: &[u32]) -> Result<Tensor> {
         let values = values(losses)?;
         let (left, right) = (values.len(), groups.len());
@@ -101,7 +102,7 @@ impl GroupDro {
             *sum += loss;
             *count += 1;
         }
-        self.step(&sums);
+        self.step(&sums)?;
 
         let mut constant = 0.0;
         let mut shares = vec![0.0; sums.len()]; // q_g / (rows of g in the batch)
@@ -144,7 +145,9 @@ impl GroupDro {
         Ok(())
     }
 
-    fn step(&mut self, sums: &[(f64, usize)]) {
+    /// The weights stay as they were where they would end as 0/0: a step so large that the group with the largest loss has
+    /// lost all of its weight before, or an exponent that is infinite.
+    fn step(&mut self, sums: &[(f64, usize)]) -> Result<()> {
         let exponents: Vec<f64> = sums
             .iter()
             .zip(&self.adjustments)
@@ -156,12 +159,19 @@ impl GroupDro {
             .collect();
         // Exponentials overflow where losses are large; a common factor makes no difference.
         let largest = exponents.iter().copied().fold(0.0, f64::max);
-        for (weight, exponent) in self.weights.iter_mut().zip(exponents) {
+        let mut weights = self.weights.clone();
+        for (weight, exponent) in weights.iter_mut().zip(exponents) {
             *weight *= (exponent - largest).exp();
         }
-        let total: f64 = self.weights.iter().sum();
-        for weight in &mut self.weights {
+        let total: f64 = weights.iter().sum();
+        if !(total.is_finite() && total > 0.0) {
+            let expected = "smaller: with these losses the weights of the groups become 0/0";
+            return Err(Error::Setting { option: "step_size", expected, given: self.step_size });
+        }
+        for weight in &mut weights {
             *weight /= total;
         }
+        self.weights = weights;
+        Ok(())
     }
 }

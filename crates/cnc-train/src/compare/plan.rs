@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::comparison::{Comparison, MethodRuns, compare};
 use super::paper::Paper;
-use super::search::{Trial, choose, combinations, folder_name, list, write_trials};
+use super::search::{Trial, check_axes, choose, combinations, folder_name, list, write_trials};
 use super::series::{Planned, TestSet, obtain, open};
 use crate::config::asked::{Asked, Options};
 use crate::config::manifest;
@@ -87,11 +87,16 @@ impl Plan<'_> {
                 texts.iter().filter_map(|text| for_method(text, info.name, settings)).collect()
             };
             let fixed = own(&self.options.set);
+            let first = candidates.len();
             for set in combinations(&own(self.grid))? {
                 let of_seed = |seed| self.planned(&info, &set, &fixed, seed, listener);
                 let planned = (0..self.seeds).map(of_seed).collect::<Result<_>>()?;
                 candidates.push(Candidate { info, set, planned, runs: Vec::new() });
             }
+            let trials = candidates.iter().skip(first).flat_map(|candidate: &Candidate| {
+                candidate.planned.first().map(|planned| (&planned.job, &candidate.set[..]))
+            });
+            check_axes(trials)?;
         }
         Ok(candidates)
     }
@@ -146,6 +151,13 @@ fn train_missing(
     let mut opened = None;
     let mut done = 0;
     for seed in 0..seeds {
+        let of_seed: Vec<&Planned> =
+            candidates.iter().filter_map(|candidate| candidate.planned.get(seed as usize)).collect();
+        if let Some(first) = of_seed.first() {
+            let dataset = open(None, first, listener)?;
+            of_seed.iter().try_for_each(|planned| planned.job.check(&dataset))?;
+            opened = Some(dataset);
+        }
         for candidate in &mut *candidates {
             done += 1;
             let Some(planned) = candidate.planned.get(seed as usize) else { continue };

@@ -7,9 +7,11 @@ use cnc_base::files::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::error::UsageError;
+use crate::methods::GroupLabels;
 use crate::record::{FinishedRun, Results};
 use crate::report::format::plain_percent;
 use crate::report::table;
+use crate::run::job::Job;
 
 /// One combination and its figures on validation: `trials.json` is a list of them. Test figures have no place here, so
 /// that nothing can be chosen by them.
@@ -84,6 +86,33 @@ pub(crate) fn combinations(axes: &[String]) -> Result<Vec<Vec<String>>, UsageErr
     Ok(all)
 }
 
+/// Refuse a search that validation cannot decide: of a method that is fitted to the validation split, or over a setting that
+/// does nothing in any of the combinations.
+///
+/// # Errors
+/// The message names the method or the setting.
+pub(crate) fn check_axes<'a>(trials: impl Iterator<Item = (&'a Job, &'a [String])> + Clone) -> Result<(), UsageError> {
+    let Some((job, set)) = trials.clone().next().filter(|(_, set)| !set.is_empty()) else { return Ok(()) };
+    let name = job.info.name;
+    if matches!(job.info.groups, GroupLabels::Validation | GroupLabels::ValidationClasses) {
+        return Err(UsageError(format!(
+            "--grid {}: method `{name}` is fitted to the validation split, so its figures there choose what fits these samples \
+             best, not what holds for others\n  hint: give one value with --set, or train one run a value and hold out data \
+             of your own to choose by",
+            set.join(" ")
+        )));
+    }
+    for key in set.iter().filter_map(|text| text.split_once('=')).map(|(key, _)| key) {
+        let mut of_key = trials.clone().map(|(job, _)| job.idle.iter().find(|idle| idle.name == key));
+        if let Some(Some(idle)) = of_key.next()
+            && of_key.all(|idle| idle.is_some())
+        {
+            return Err(UsageError(format!("--grid {key}: all of its trials are the same: {}", idle.sentence())));
+        }
+    }
+    Ok(())
+}
+
 /// A folder's name for a combination.
 #[must_use]
 pub(crate) fn folder_name(set: &[String]) -> String {
@@ -106,18 +135,32 @@ pub(super) fn write_trials<T: serde::Serialize + ?Sized>(folder: &Path, trials: 
 
 /// The trials as plain text.
 pub(crate) fn list(trials: &[Trial]) -> String {
+    let chosen = trials.iter().find(|trial| trial.chosen);
+    let is_equal = |a: &Trial, b: &Trial| (a.value, a.average_accuracy) == (b.value, b.average_accuracy);
     let mut rows = vec![["settings", "validation metric", "average", ""].map(str::to_owned).to_vec()];
     rows.extend(trials.iter().map(|trial| {
         vec![
             trial.set.join(" "),
             plain_percent(Some(trial.value)),
             plain_percent(Some(trial.average_accuracy)),
-            if trial.chosen { "chosen".to_owned() } else { String::new() },
+            match chosen {
+                _ if trial.chosen => "chosen".to_owned(),
+                Some(chosen) if is_equal(chosen, trial) => "equal".to_owned(),
+                _ => String::new(),
+            },
         ]
     }));
+    let equals = trials.iter().filter(|trial| chosen.is_some_and(|chosen| is_equal(chosen, trial))).count();
+    let tie = match equals {
+        0 | 1 => String::new(),
+        _ => format!(
+            "{equals} of {} trials are equal on validation: the first of them is taken, not a better one\n",
+            trials.len()
+        ),
+    };
     let metric = trials.first().map(|trial| trial.metric.as_str()).unwrap_or_default();
     format!(
-        "{}\nthe metric is {metric} on validation, in %; test figures choose nothing\n",
+        "{}\n{tie}the metric is {metric} on validation, in %; test figures choose nothing\n",
         table::aligned(&rows, table::NO_RULE)
     )
 }

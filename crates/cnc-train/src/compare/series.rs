@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use cnc_core::Groups;
 
-use super::search::{Trial, choose, write_trials};
+use super::search::{Trial, check_axes, choose, write_trials};
 use crate::error::Interrupted;
 use crate::record::FinishedRun;
 use crate::run::folder::{FolderState, RunFolder};
@@ -101,8 +101,14 @@ pub(crate) fn best_of(
     listener: &Listener,
     stop: &Arc<AtomicBool>,
 ) -> Result<(FinishedRun, Vec<Trial>)> {
+    check_axes(planned.iter().map(|(planned, set)| (&planned.job, &set[..])))?;
     let total = planned.len();
     let mut opened = None;
+    if let Some((first, _)) = planned.first() {
+        let dataset = open(None, first, listener)?;
+        planned.iter().try_for_each(|(planned, _)| planned.job.check(&dataset))?;
+        opened = Some(dataset);
+    }
     let (mut trials, mut runs) = (Vec::new(), Vec::new());
     for (index, (planned, set)) in planned.into_iter().enumerate() {
         listener(&Event::Note(&format!("\ntrial {} of {total}: {}", index + 1, set.join(" "))));

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use candle_core::Device;
+use candle_core::{DType, Device, Tensor};
 use cnc_models::weights::Head;
-use cnc_models::{Bert, BertConfig, Model, Notice, Pooling, Registry, TextOptions};
+use cnc_models::{Bert, BertConfig, Inputs, Mode, Model, Notice, Pooling, Registry, TextOptions};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -138,6 +138,21 @@ impl Network {
     /// When the model cannot start as the settings say.
     pub(crate) fn check(&self, classes: usize, seed: u64, device: &Device) -> Result<Vec<String>> {
         if self.init.is_none() && !self.recompute { Ok(Vec::new()) } else { Ok(self.started(classes, seed, device)?.1) }
+    }
+
+    /// Whether a model of images `(channels, height, width)` can train on a batch of one.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub(crate) fn train_on_one(
+        &self,
+        (channels, height, width): (usize, usize, usize),
+        classes: usize,
+        device: &Device,
+    ) -> Result<()> {
+        let image = Tensor::zeros((1, channels, height, width), DType::F32, device)?;
+        self.drawn(classes, 0, device)?.encode(&Inputs::Images(image), Mode::Train { seed: 0 })?;
+        Ok(())
     }
 
     /// What stands in `config.json` beside the weights of a model that was trained for these classes, so that others load it:

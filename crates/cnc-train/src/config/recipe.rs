@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::given::one_length;
 use crate::error::UsageError;
 use cnc_base::names::did_you_mean;
 
@@ -148,9 +149,17 @@ impl Recipe {
             given.iter().rev().find_map(|(_, table)| loss(table)).filter(|name| loss(&settings).as_ref() != Some(name));
         let variant = chosen.and_then(|name| self.section(&format!("{method}-{name}")));
         let variant = variant.map(|changes| (&self.origin, changes));
-        for (origin, changes) in variant.into_iter().chain(given.iter().map(|(origin, table)| (origin, table))) {
+        if let Some((origin, changes)) = variant {
             let changes = fitted(&settings, changes, origin, "")?;
             merge(&mut settings, changes);
+        }
+        let (file, sets) = layers(given);
+        for layer in [file, sets] {
+            for (origin, changes) in layer {
+                let changes = fitted(&settings, changes, origin, "")?;
+                merge(&mut settings, changes);
+            }
+            one_length(&mut settings, &layer.iter().map(|(_, table)| table).collect::<Vec<_>>());
         }
         Ok(settings)
     }
@@ -186,6 +195,11 @@ impl Recipe {
     }
 }
 
+/// The given settings of a file, and those of `--set` over them.
+pub(crate) fn layers(given: &[(String, Table)]) -> (&[(String, Table)], &[(String, Table)]) {
+    given.split_at(given.iter().take_while(|(origin, _)| !origin.starts_with("--set")).count())
+}
+
 /// The settings of a method alone, and those of its models.
 #[must_use]
 pub(crate) fn of_method_and_model(settings: &Table) -> (Table, Table) {
@@ -208,6 +222,8 @@ pub(crate) fn parse_assignment(text: &str) -> Result<Table, UsageError> {
         .parse::<Table>()
         .ok()
         .and_then(|mut table| table.remove("v"))
+        // As Python writes numbers: `.5`, `5.`.
+        .or_else(|| value.parse().ok().filter(|_| value.contains('.')).map(Value::Float))
         .unwrap_or_else(|| Value::String(value.to_owned()));
     let mut names: Vec<&str> = path.trim().split('.').collect();
     let mut table = Table::new();

@@ -1,6 +1,7 @@
 //! Which checkpoint a run reports: one rule for all methods, applied to the validation split only.
 
 use cnc_core::Evaluation;
+use cnc_data::Dataset;
 use serde::{Deserialize, Serialize};
 
 /// The metric on the validation split that the reported checkpoint maximises.
@@ -49,6 +50,21 @@ impl Selection {
             }
             Self::Average => "checkpoint with the highest plain average accuracy on validation",
         }
+    }
+
+    /// The rule that this one is on a dataset: without an attribute a group is a class.
+    #[must_use]
+    pub(crate) fn on(self, dataset: &Dataset) -> Self {
+        if self == Self::WorstGroup && dataset.attributes.is_empty() { Self::WorstClass } else { self }
+    }
+
+    /// The rule in a sentence, as it is on a dataset.
+    #[must_use]
+    pub(crate) fn rule_on(self, dataset: &Dataset) -> String {
+        let on = self.on(dataset);
+        let reason =
+            if on == self { "" } else { "; the data name no attribute, so there are no groups but the classes" };
+        format!("{}{reason}", on.rule())
     }
 
     /// Whether the rule looks at group labels of the validation split.

@@ -4,12 +4,15 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use cnc_base::seeds::Seeds;
 use cnc_core::draws::shuffled;
 use cnc_core::methods::{AfrOptions, HeldOut};
+use cnc_data::Dataset;
 use serde::{Deserialize, Serialize};
 
 use super::erm::first_stage_on;
+use super::needs::without_sample;
 use super::{GroupLabels, Method, MethodInfo};
 use crate::config::recipe::checked;
 use crate::config::settings::{TrainingSettings, at_least_one, positive, within};
@@ -59,12 +62,40 @@ pub(crate) struct AfrSettings {
     pub evaluate_every: u64,
 }
 
+/// The training rows that the last layer is fitted to, and those that the plain model sees.
+struct Parts {
+    held_out: Vec<u32>,
+    kept: Vec<u32>,
+}
+
+impl AfrSettings {
+    fn parts(&self, rows: usize, seeds: Seeds) -> Parts {
+        let mut kept = shuffled(rows as u32, &mut seeds.purpose("afr").generator());
+        let held_out = ((rows as f64 * self.held_out).round() as usize).clamp(1, rows.max(2) - 1);
+        let held_out = kept.drain(..held_out).collect();
+        Parts { held_out, kept }
+    }
+}
+
 impl Method for AfrSettings {
+    fn check(&self, dataset: &Dataset, seeds: Seeds) -> Result<()> {
+        let train = &dataset.train;
+        let Parts { held_out, .. } = self.parts(train.len(), seeds);
+        let labels: Vec<u32> = held_out.iter().filter_map(|row| train.labels().get(*row as usize)).copied().collect();
+        match without_sample(&dataset.classes, &labels) {
+            None => Ok(()),
+            Some(class) => bail!(
+                "method `afr` fits its last layer to {} held-out training samples, of which none is of class `{class}`\n  \
+                 hint: raise `held_out` (now {}), or try another --seed",
+                labels.len(),
+                self.held_out
+            ),
+        }
+    }
+
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
         let train = &trainer.dataset.train;
-        let mut kept = shuffled(train.len() as u32, &mut trainer.seeds.purpose("afr").generator());
-        let held_out = ((train.len() as f64 * self.held_out).round() as usize).clamp(1, train.len().max(2) - 1);
-        let held_out: Vec<u32> = kept.drain(..held_out).collect();
+        let Parts { held_out, kept } = self.parts(train.len(), trainer.seeds);
         let plain = first_stage_on(trainer, &self.stage1, ("erm", "ERM"), kept)?;
 
         let start = Instant::now();

@@ -170,7 +170,7 @@ impl Method for CncSettings {
             }
         };
         let plain = stages.last_mut().context("the first stage trained no model")?;
-        plain.result.training_errors = Some(training_errors(trainer, &predictions.classes));
+        training_errors(trainer, &mut plain.result, &predictions.classes);
         let sampler = ContrastiveSampler::new(self.slice(trainer, &predictions)?, self.per_part as usize)?;
         plain.training = Some(Training { batch: a_batch_to_show(trainer, &sampler)?, predictions });
         let fallbacks = sampler.slices().fallbacks().iter();
@@ -267,7 +267,7 @@ impl CncSettings {
             zero_classifier_every: if self.accumulate_classifier_gradient { pace.steps_per_epoch() } else { 1 },
         };
         let mut stage = trainer.stage(&plan, &mut objective)?;
-        stage.result.notes = notes;
+        stage.result.notes.extend(notes);
         Ok(stage)
     }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use cnc_core::fits::{Labelled, LogisticOptions, Penalty};
 use cnc_core::methods::{Balanced, DfrOptions};
+use cnc_data::Split;
 use serde::{Deserialize, Serialize};
 
 use super::erm::first_stage;
@@ -50,6 +51,7 @@ pub(crate) struct DfrSettings {
 
 impl Method for DfrSettings {
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
+        trainer.note(&format!("note: {}", self.fitted_to(&trainer.dataset.validation)));
         let plain = first_stage(trainer, &self.stage1)?;
         let start = Instant::now();
         let model = trainer.last_model(&plain)?;
@@ -66,9 +68,26 @@ impl Method for DfrSettings {
         let samples = Balanced { samples, keys: &groups_of_rows(validation)? };
         let head = options.fit(&samples, &mut trainer.seeds.purpose("dfr").generator())?;
         set_head(&*model, &head)?;
-        let fit = Fit { name: "dfr", title: "DFR", step: 0, start, notes: vec![fitted_on_validation()] };
+        let notes = vec![fitted_on_validation(), self.fitted_to(validation)];
+        let fit = Fit { name: "dfr", title: "DFR", step: 0, start, notes };
         let refitted = trainer.fitted(fit, model, cache.encoded()?)?;
         Ok(vec![plain, refitted])
+    }
+}
+
+impl DfrSettings {
+    /// How many samples each layer is fitted to.
+    fn fitted_to(&self, validation: &Split) -> String {
+        let groups = validation.training_groups().iter().filter(|group| !group.rows.is_empty());
+        let smallest = groups.clone().map(|group| group.rows.len()).min().unwrap_or(0);
+        let counts: Vec<String> = groups.map(|group| format!("`{}` {}", group.name, group.rows.len())).collect();
+        format!(
+            "DFR averages {} last layers, each fitted to {smallest} samples of every validation group, {} of {} in all: {}",
+            self.draws,
+            smallest * counts.len(),
+            validation.len(),
+            counts.join(", ")
+        )
     }
 }
 

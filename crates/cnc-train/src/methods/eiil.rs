@@ -50,7 +50,7 @@ impl Method for EiilSettings {
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
         let mut reference = first_stage(trainer, &self.stage1)?;
         let answers = answers_on_training(trainer, &reference)?;
-        reference.result.training_errors = Some(training_errors(trainer, &answers.classes));
+        training_errors(trainer, &mut reference.result, &answers.classes);
         let (labels, classes) = (trainer.dataset.train.labels(), trainer.dataset.classes.len());
         let logits = answers.logits_by(&*trainer.last_model(&reference)?, &trainer.device)?;
         let reference_logits = ReferenceLogits { logits: &logits, classes, labels };

@@ -46,7 +46,7 @@ impl Method for JttSettings {
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
         let mut identified = first_stage(trainer, &self.stage1)?;
         let predictions = answers_on_training(trainer, &identified)?;
-        identified.result.training_errors = Some(training_errors(trainer, &predictions.classes));
+        training_errors(trainer, &mut identified.result, &predictions.classes);
         let errors = wrong_rows(trainer, &predictions.classes);
         let samples = trainer.dataset.train.len();
         if errors.is_empty() {

@@ -5,7 +5,8 @@
 
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use cnc_data::Inputs;
+use cnc_base::seeds::Seeds;
+use cnc_data::{Dataset, Inputs};
 use cnc_models::{Mode, Model, Registry};
 use toml::Table;
 
@@ -25,6 +26,7 @@ mod errors;
 pub(crate) mod group_dro;
 pub(crate) mod jtt;
 pub(crate) mod lff;
+mod needs;
 pub(crate) mod reweighted;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,14 @@ pub trait Method {
     /// # Errors
     /// When a stage cannot be trained.
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>>;
+
+    /// Refuse data that it could not be finished on, before anything trains. The seeds are those of the run.
+    ///
+    /// # Errors
+    /// When a later stage would have nothing to be fitted to.
+    fn check(&self, _dataset: &Dataset, _seeds: Seeds) -> Result<()> {
+        Ok(())
+    }
 
     /// What a run with these settings saves, out of a model by the run's name for it: another one where the method puts
     /// something else in the place of the classifier.

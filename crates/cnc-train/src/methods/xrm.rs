@@ -68,7 +68,7 @@ impl Method for XrmSettings {
         let pairs = objective.of_first.iter().zip(first.into_iter().zip(second));
         let held_out: Vec<u32> =
             pairs.map(|(of_first, (first, second))| if *of_first { second } else { first }).collect();
-        twins.result.training_errors = Some(training_errors(trainer, &held_out));
+        training_errors(trainer, &mut twins.result, &held_out);
         let wrong: Vec<bool> = held_out.iter().zip(train.labels()).map(|(held_out, label)| held_out != label).collect();
         let groups = environment_groups(train.labels(), &wrong)?;
         let count = 2 * trainer.dataset.classes.len();

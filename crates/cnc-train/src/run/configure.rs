@@ -6,12 +6,15 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use cnc_data::HubCache;
 use cnc_models::{Kind, Registry};
+use toml::Table;
 
 use super::job::Job;
 use super::source::Source;
 use crate::config::asked::Asked;
 use crate::config::device;
+use crate::config::given::idle;
 use crate::config::network::{self, WEIGHTS};
+use crate::config::recipe::layers;
 use crate::config::run_config::RunConfig;
 use crate::config::selection::Selection;
 use crate::error::UsageError;
@@ -55,6 +58,9 @@ pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known
         data.tokenizer = Some(network::folder(init).to_owned());
     }
     let opened = device::open(options.device.as_deref().unwrap_or("auto"))?;
+    let settings = recipe.settings(info.name, &given)?;
+    let (of_file, of_sets) = layers(&given);
+    let idle = idle(&settings, &recipe.settings(info.name, &[])?, &tables(of_file), &tables(of_sets));
     let config = RunConfig {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         dataset: asked.dataset.unwrap_or_else(|| source.name().to_owned()),
@@ -68,9 +74,13 @@ pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known
         init,
         data: data.absolute()?,
         rows: BTreeMap::new(),
-        settings: recipe.settings(info.name, &given)?,
+        settings,
     };
-    Job::new(config, info, known.models.clone())
+    Job::new(config, info, known.models.clone(), idle)
+}
+
+fn tables(layer: &[(String, Table)]) -> Vec<&Table> {
+    layer.iter().map(|(_, table)| table).collect()
 }
 
 /// Refuse a model that is unknown, or that takes other inputs than the data are.

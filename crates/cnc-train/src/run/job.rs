@@ -1,5 +1,6 @@
 //! One run, from checked settings to a finished folder.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use candle_core::{Device, Tensor};
 use cnc_base::files::write_atomically;
 use cnc_data::Dataset;
 use cnc_models::Registry;
+use toml::{Table, Value};
 
 use super::folder::RunFolder;
 use super::memory;
@@ -19,6 +21,7 @@ use super::opened::Opened;
 use super::recorder::Recorder;
 use super::source::Source;
 use super::story::{self, StageView, TrainingView};
+use crate::config::given::Idle;
 use crate::config::network::Network;
 use crate::config::recipe::of_method_and_model;
 use crate::config::run_config::RunConfig;
@@ -38,6 +41,8 @@ pub(crate) struct Job {
     pub info: MethodInfo,
     method: Box<dyn Method>,
     network: Network,
+    /// Settings that were given and do nothing.
+    pub(crate) idle: Vec<Idle>,
 }
 
 impl Job {
@@ -45,11 +50,11 @@ impl Job {
     ///
     /// # Errors
     /// When a setting of the method cannot be trained with, or the model cannot be built.
-    pub(crate) fn new(config: RunConfig, info: MethodInfo, models: Registry) -> Result<Self> {
+    pub(crate) fn new(config: RunConfig, info: MethodInfo, models: Registry, idle: Vec<Idle>) -> Result<Self> {
         let (of_method, of_model) = of_method_and_model(&config.settings);
         let method = (info.build)(&of_method)?;
         let network = Network::new(models, &config.model, config.init.as_deref(), &of_model)?;
-        Ok(Self { config, info, method, network })
+        Ok(Self { config, info, method, network, idle })
     }
 
     /// Open the data of the run, look whether its model can start, and say what a user should know of both: before the run
@@ -62,7 +67,33 @@ impl Job {
         for note in self.network.check(opened.dataset.classes.len(), self.config.seed, &opened.device)? {
             listener(&Event::Note(&format!("note: {note}")));
         }
+        self.check(&opened)?;
         Ok(opened)
+    }
+
+    /// Refuse data that a later stage would fail on, before anything trains.
+    ///
+    /// # Errors
+    /// When labels, groups or samples are missing that the method needs.
+    pub(crate) fn check(&self, opened: &Opened) -> Result<()> {
+        self.info.check(&opened.dataset)?;
+        self.method.check(&opened.dataset, Seeds::new(self.config.seed))?;
+        self.check_single_rows(opened)
+    }
+
+    /// Refuse batches of a single row where the network cannot train on one: batch norm has no variance of it.
+    fn check_single_rows(&self, opened: &Opened) -> Result<()> {
+        let train = &opened.dataset.train;
+        let remedy = match (train.len(), single_rows(&self.config.settings, "")) {
+            (1, _) => "give more than one training row, or choose a model without batch norm".to_owned(),
+            (_, Some(setting)) => format!("set `{setting}` to at least 2, or choose a model without batch norm"),
+            (_, None) => return Ok(()),
+        };
+        let Some(shape) = train.shape() else { return Ok(()) };
+        self.network.train_on_one(shape, opened.dataset.classes.len(), &opened.device).map_err(|error| {
+            let model = &self.config.model;
+            anyhow!("model `{model}` cannot train on a batch of one row: {}\n  hint: {remedy}", shown(&error))
+        })
     }
 
     /// Make the folder of the run, or open it to `resume`, and [`run`](Self::run).
@@ -99,12 +130,16 @@ impl Job {
             network: self.network.clone(),
             device: opened.device.clone(),
             seeds: Seeds::new(self.config.seed),
-            selection: self.config.select,
+            selection: self.config.select.on(&opened.dataset),
             limit: self.config.limit,
+            told_of_merging: Cell::new(false),
             keep: Box::new(Recorder::new(folder.clone())),
             listener,
             stop,
         };
+        for idle in &self.idle {
+            trainer.note(&format!("note: {}", idle.sentence()));
+        }
         let trained = || -> Result<FinishedRun> {
             self.network.copy_beside(self.config.data.tokenizer.as_deref(), folder.path())?;
             let stages = self.method.run(&trainer)?;
@@ -118,7 +153,11 @@ impl Job {
         let (config, info) = (&self.config, self.info);
         let last = &stages.last().ok_or_else(|| anyhow!("method `{}` trained no stage", info.name))?.result;
         // This process may have gone on with what others trained.
-        let of_stages: f64 = stages.iter().map(|stage| stage.result.duration_s).sum();
+        let mut stages: Vec<_> = stages.iter().map(|stage| stage.result.clone()).collect();
+        if let Some(last) = stages.last_mut() {
+            last.notes.extend(self.idle.iter().map(Idle::sentence));
+        }
+        let of_stages: f64 = stages.iter().map(|stage| stage.duration_s).sum();
         Ok(Results {
             version: config.version.clone(),
             dataset: dataset.name.clone(),
@@ -131,12 +170,12 @@ impl Job {
             skipped_rows: dataset.skipped.len() as u64,
             duration_s: start.elapsed().as_secs_f64().max(of_stages),
             peak_memory_bytes: memory::peak(),
-            label_budget: info.label_budget(config.select).to_owned(),
-            selection_rule: config.select.rule().to_owned(),
+            label_budget: info.label_budget(config.select.on(dataset)).to_owned(),
+            selection_rule: config.select.rule_on(dataset),
             selected: last.selected.clone(),
             val: last.val.clone(),
             test: last.test.clone(),
-            stages: stages.iter().map(|stage| stage.result.clone()).collect(),
+            stages,
         })
     }
 
@@ -164,6 +203,15 @@ impl Job {
         folder.write_results(run.results()?)?;
         Ok(run)
     }
+}
+
+/// The setting by which a stage trains on single rows. (A batch size without an optimiser beside it is not of a network.)
+fn single_rows(settings: &Table, path: &str) -> Option<String> {
+    let is_one = settings.get("batch_size").and_then(Value::as_integer) == Some(1);
+    if is_one && settings.contains_key("optimizer") {
+        return Some(format!("{path}batch_size"));
+    }
+    settings.iter().find_map(|(key, value)| single_rows(value.as_table()?, &format!("{path}{key}.")))
 }
 
 /// What is there to be done about a disk that filled up while the run was written.

@@ -61,6 +61,13 @@ fn described(config: &RunConfig, dataset: &Dataset) -> Vec<String> {
         let count = dataset.train.training_groups().len();
         lines.push(format!("groups of evaluation overlap; methods that are told groups train on {count} that do not"));
     }
+    if dataset.attributes.is_empty() {
+        lines.push(format!(
+            "note: no attribute is named, so there are no groups: the worst group is the worst class, and no group labels are \
+             used; {}",
+            config.select.rule_on(dataset)
+        ));
+    }
     lines.push(format!(
         "method {}, model {}, seed {}, device {} (f32), {} threads",
         config.method, config.model, config.seed, config.device, config.threads

@@ -67,6 +67,13 @@ impl Order {
     }
 }
 
+/// Batches of one pass over so many rows. A last one of a single row goes into the one before: batch norm has no variance of
+/// one row, and this way every row is seen.
+pub(super) fn batches_per_pass(rows: u64, size: u64) -> u64 {
+    let whole = rows / size.max(1);
+    (whole + u64::from(rows - whole * size.max(1) > 1)).max(1)
+}
+
 /// Batches of so many rows in an order: a function of the step alone.
 #[derive(Clone)]
 pub struct Batches {
@@ -77,11 +84,18 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Batches of `size` rows of a split, where texts of like length go together; the last one of a pass may be shorter. The
-    /// seeds are for order and crops.
+    /// Batches of `size` rows of a split, where texts of like length go together; the last one of a pass may be shorter, and
+    /// has one row more where the next would have that row alone. The seeds are for order and crops.
     #[must_use]
     pub(crate) fn new(split: Arc<Split>, order: Order, size: u64, seeds: Seeds) -> Self {
         Self { split, order, size, seeds }
+    }
+
+    /// Whether the last batch of a pass has one row more than the others, and how many it has.
+    #[must_use]
+    pub(crate) fn merged(&self) -> Option<u64> {
+        let rows = self.order.rows_per_pass(self.seeds.purpose("order"));
+        (self.size > 1 && rows > self.size && rows % self.size == 1).then_some(self.size + 1)
     }
 
     /// One batch a step, each row in a fresh random view.
@@ -90,7 +104,7 @@ impl Batches {
         let (split, order, size) = (Arc::clone(&self.split), self.order.clone(), self.size);
         let (order_seeds, crop_seeds) = (self.seeds.purpose("order"), self.seeds.purpose("crop"));
         let length_seeds = self.seeds.purpose("lengths");
-        let steps_per_pass = order.rows_per_pass(order_seeds).div_ceil(size).max(1);
+        let steps_per_pass = batches_per_pass(order.rows_per_pass(order_seeds), size);
         let mut current: Option<(u64, Vec<u32>)> = None;
         Box::new(move |step| {
             let rows = if let Order::Balanced(sampler) = &order {
@@ -101,8 +115,9 @@ impl Batches {
                     Some((of, rows)) if of == pass => rows,
                     _ => split.epoch(order.pass(pass, order_seeds), size as usize, length_seeds.at(pass).value()),
                 };
-                let start = (step % steps_per_pass * size) as usize;
-                let batch = rows.iter().skip(start).take(size as usize).copied().collect();
+                let of_pass = step % steps_per_pass;
+                let count = if of_pass + 1 == steps_per_pass { size.saturating_add(1) } else { size };
+                let batch = rows.iter().skip((of_pass * size) as usize).take(count as usize).copied().collect();
                 current = Some((pass, rows));
                 batch
             };
@@ -156,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_pass_shows_every_row_once_and_the_next_one_in_another_order() {
-        let mut sampler = batches(Order::all(9), 4).sampler();
+        let mut sampler = batches(Order::all(9), 3).sampler();
         let mut pass =
             |first: u64| -> Vec<u32> { (first..first + 3).flat_map(|step| rows(&mut sampler, step)).collect() };
         let (one, two) = (pass(0), pass(3));
@@ -165,6 +180,30 @@ mod tests {
             pass.sort_unstable();
             assert_eq!(pass, (0..9).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_last_row_alone_goes_into_the_batch_before() {
+        let sizes = |rows: usize, size: u64| -> Vec<usize> {
+            let batches = batches(Order::all(rows), size);
+            let mut sampler = batches.sampler();
+            let steps = batches_per_pass(rows as u64, size);
+            let passes: Vec<Vec<u32>> = (0..2 * steps).map(|step| self::rows(&mut sampler, step)).collect();
+            for pass in passes.chunks(steps as usize) {
+                let mut seen = pass.concat();
+                seen.sort_unstable();
+                assert_eq!(seen, (0..rows as u32).collect::<Vec<_>>());
+            }
+            assert_eq!(batches.merged().is_some(), rows > size as usize && rows as u64 % size == 1 && size > 1);
+            passes.iter().take(steps as usize).map(Vec::len).collect()
+        };
+        assert_eq!(sizes(9, 4), [4, 5]);
+        assert_eq!(sizes(9, 8), [9]);
+        assert_eq!(sizes(8, 4), [4, 4]);
+        assert_eq!(sizes(9, 7), [7, 2]);
+        assert_eq!(sizes(5, 2), [2, 3]);
+        assert_eq!(sizes(3, 1), [1, 1, 1]);
+        assert_eq!(sizes(1, 4), [1]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What one stage of a method is.
 
+use super::batches::batches_per_pass;
 use crate::config::settings::{OptimizerSettings, TrainingSettings};
 
 /// What one stage of a method is.
@@ -25,7 +26,7 @@ impl<'a> StagePlan<'a> {
     /// The stage that these settings describe, with its name in files and for people, where an epoch has so many samples.
     #[must_use]
     pub fn new(settings: &'a TrainingSettings, name: &'a str, title: &'a str, samples: usize) -> Self {
-        let steps_per_epoch = (samples as u64).div_ceil(settings.batch_size).max(1);
+        let steps_per_epoch = batches_per_pass(samples as u64, settings.batch_size);
         Self {
             name,
             title,

@@ -1,5 +1,6 @@
 //! What a method is handed: the data, fresh models, seeds, and the loop that trains a stage.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -39,12 +40,24 @@ pub struct Trainer {
     pub(crate) limit: Option<usize>,
     /// What models are built from, and start from.
     pub(crate) network: Network,
+    /// Whether the reader was told that a last batch of one sample is put into the one before.
+    pub(crate) told_of_merging: Cell<bool>,
     /// Where stages are kept.
     pub(crate) keep: Box<dyn Keep>,
     /// Hears of everything that happens.
     pub(crate) listener: Listener,
     /// Set from outside: save and stop.
     pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// What is to be said of a model that says the same of every validation sample.
+fn only_prediction(val: &Predictions, classes: &[String]) -> Option<String> {
+    let (first, others) = val.classes.split_first()?;
+    let class = classes.get(*first as usize).filter(|_| classes.len() > 1)?;
+    let is_only = !others.is_empty() && others.iter().all(|other| other == first);
+    is_only.then(|| {
+        format!("the selected model predicts `{class}` for every validation sample: it has learnt nothing of use")
+    })
 }
 
 /// What the figures of a stage stand beside.
@@ -93,7 +106,13 @@ impl Trainer {
     /// Batches of so many training rows in an order, drawn from the seeds of a purpose.
     #[must_use]
     pub fn batches(&self, order: Order, size: u64, purpose: &str) -> Batches {
-        Batches::new(Arc::clone(&self.dataset.train), order, size, self.seeds.purpose(purpose))
+        let batches = Batches::new(Arc::clone(&self.dataset.train), order, size, self.seeds.purpose(purpose));
+        if let Some(rows) = batches.merged().filter(|_| !self.told_of_merging.replace(true)) {
+            self.note(&format!(
+                "note: a last batch of one sample is put into the one before, which then has {rows}: every sample is seen"
+            ));
+        }
+        batches
     }
 
     /// Train a stage and take its figures, or take both from its checkpoint when it is finished already.
@@ -156,7 +175,7 @@ impl Trainer {
         let figures = Figures { name: fit.name, title: fit.title, steps: fit.step, selected: &selected };
         let mut result = self.figures(&figures, &*model, &val, &test)?;
         result.duration_s = fit.start.elapsed().as_secs_f64();
-        result.notes = fit.notes;
+        result.notes.extend(fit.notes);
         let last = model.parameters().named()?;
         Ok(TrainedStage { model, last, result, test, training: None })
     }
@@ -182,7 +201,7 @@ impl Trainer {
             duration_s: 0.0,
             selected: stage.selected.clone(),
             training_errors: None,
-            notes: Vec::new(),
+            notes: only_prediction(val, &self.dataset.classes).into_iter().collect(),
             val: summarise(&self.dataset, &self.dataset.validation, &val.classes)?,
             test: summarise(&self.dataset, &self.dataset.test, &test.classes)?,
             test_random_crop,

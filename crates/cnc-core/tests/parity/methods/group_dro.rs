@@ -117,3 +117,15 @@ fn what_cannot_be_is_refused_by_name_and_changes_nothing() -> TestResult {
     assert_eq!(error.to_string(), "step_size must be a finite number of at least 0, not -1");
     Ok(())
 }
+
+#[test]
+fn a_step_so_large_that_the_weights_are_0_by_0_is_refused_by_name_and_changes_nothing() -> TestResult {
+    let mut dro = GroupDro::new(&[3, 3], GroupDroOptions { step_size: 1e6, adjustment: 0.0 })?;
+    dro.loss(&losses(&[0.1, 2.0]), &[0, 1])?;
+    let before = dro.clone();
+    assert_eq!(before.weights(), [0.0, 1.0]);
+    let error = dro.loss(&losses(&[2.0, 0.1]), &[0, 1]).expect_err("refused").to_string();
+    assert!(error.starts_with("step_size must be smaller") && error.contains("0/0"), "{error}");
+    assert_eq!(dro, before);
+    Ok(())
+}
