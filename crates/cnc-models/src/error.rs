@@ -172,6 +172,68 @@ pub enum Error {
         mismatch: Box<cnc_nn::Mismatch>,
     },
 
+    /// Some of a file's names have a prefix before those of the model, and others do not. Nothing was changed.
+    #[error("the weights in {} are not for this model: {partial}; save them with the prefix taken off", path.display())]
+    Prefix {
+        /// The file.
+        path: PathBuf,
+        /// The prefix, and the names with it.
+        partial: Box<crate::weights::Partial>,
+    },
+
+    /// The names in a file of a model of text are those of another architecture. Nothing was changed.
+    #[error(
+        "the weights in {} are of another architecture than the config.json beside them says: their names begin with \
+         `{prefix}`, such as {example}; BERT and DistilBERT are read. Of those: {mismatch}",
+        path.display()
+    )]
+    OtherArchitecture {
+        /// The file.
+        path: PathBuf,
+        /// What the names begin with.
+        prefix: String,
+        /// One of them.
+        example: String,
+        /// Every tensor that does not fit.
+        mismatch: Box<cnc_nn::Mismatch>,
+    },
+
+    /// Statistics of batch norm that no batch has. Nothing was changed.
+    #[error("the weights in {} are damaged: variances below 0 in {}", path.display(), names.join(", "))]
+    NegativeVariance {
+        /// The file.
+        path: PathBuf,
+        /// Names of the variances.
+        names: Vec<String>,
+    },
+
+    /// A folder that no weights are in.
+    #[error("there are no weights in {}: neither model.safetensors nor pytorch_model.bin", path.display())]
+    NoWeights {
+        /// The folder.
+        path: PathBuf,
+    },
+
+    /// Weights in a form that is not read, or no weights at all.
+    #[error("{} is {found}: weights are read from .safetensors and from state dicts of PyTorch; {remedy}", path.display())]
+    NotWeights {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+        /// What to do about it.
+        remedy: String,
+    },
+
+    /// An index of weights in several files that these do not bear out.
+    #[error("{} does not lead to whole weights: {problem}", path.display())]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+
     /// A file of PyTorch's that is damaged, or holds anything but tensors.
     #[error(
         "{} is not a state dict of PyTorch: {problem}; save one with torch.save(model.state_dict(), path)",

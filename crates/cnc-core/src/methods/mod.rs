@@ -1,6 +1,6 @@
 //! The mathematics of the methods that Correct-N-Contrast is compared with, by the equations of their papers: a file each.
 //!
-//! Losses and their weights: [`group_dro`], [`cvar`], [`lff`], [`xrm`]. Which rows are drawn, and how often: [`reweighting`],
+//! Losses and their weights: [`group_dro`], [`cvar()`], [`lff`], [`xrm`]. Which rows are drawn, and how often: [`reweighting`],
 //! [`jtt`]. Environments that stand in for groups: [`eiil`], [`xrm`]. Refits of the last layer, which are fits as those of
 //! [`fits`](crate::fits): [`dfr`], [`afr`], [`dpe`]. No file here knows another, but for `reweighting`'s subsets.
 

@@ -40,6 +40,7 @@ pub struct BertConfig {
     pub(super) hidden_dropout: f64,
     pub(super) attention_dropout: f64,
     pub(super) classifier_dropout: f64,
+    notes: Vec<String>,
 }
 
 /// What candle-transformers' `Config` of BERT leaves out, with the value that Hugging Face takes where it is not given.
@@ -74,6 +75,11 @@ const MOST_WEIGHTS: usize = 1 << 31;
 /// The epsilon of DistilBERT's layer norms, which its configuration does not name.
 const DISTILBERT_EPSILON: f64 = 1e-12;
 
+/// The epsilon of BERT's layer norms, where a configuration is older than the key.
+const BERT_EPSILON: f64 = 1e-12;
+/// The standard deviation of BERT's fresh weights, where a configuration does not say it.
+const BERT_DEVIATION: f64 = 0.02;
+
 impl BertConfig {
     /// The sizes in the `config.json` of a checkpoint.
     ///
@@ -98,8 +104,17 @@ impl BertConfig {
         let unreadable =
             |error: serde_json::Error| Error::ParseConfig { path: "config.json".into(), reason: error.to_string() };
         let mut value: Value = serde_json::from_str(json).map_err(unreadable)?;
-        match value.get("model_type").and_then(Value::as_str) {
-            Some("bert") => {
+        let (architecture, note) = architecture(&value)?;
+        refuse_other_meanings(&value)?;
+        let config = match architecture {
+            Architecture::Bert => {
+                // Padding is not computed, whatever its number; the others are Hugging Face's own values.
+                value["pad_token_id"] = 0.into();
+                for (key, default) in [("layer_norm_eps", BERT_EPSILON), ("initializer_range", BERT_DEVIATION)] {
+                    if value.get(key).is_none_or(Value::is_null) {
+                        value[key] = default.into();
+                    }
+                }
                 let activation = activation(&value, "hidden_act")?;
                 // The spelling of candle-transformers.
                 value["hidden_act"] = match activation {
@@ -112,13 +127,19 @@ impl BertConfig {
                 let config: bert::Config = serde_json::from_value(value).map_err(unreadable)?;
                 Self::bert(&config, dropout.attention_probs_dropout_prob)
             }
-            Some("distilbert") => {
+            Architecture::DistilBert => {
                 let activation = activation(&value, "activation")?;
                 let config: DistilBert = serde_json::from_value(value).map_err(unreadable)?;
                 Self::distilbert(&config, activation)
             }
-            other => Err(wrong("model_type", other.unwrap_or("nothing"), "bert or distilbert")),
-        }
+        }?;
+        Ok(Self { notes: note.into_iter().collect(), ..config })
+    }
+
+    /// What a user should know of how the file was read.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The sizes in a configuration of candle-transformers, which does not say what share of attention probabilities is
@@ -146,6 +167,7 @@ impl BertConfig {
             hidden_dropout: config.hidden_dropout_prob,
             attention_dropout,
             classifier_dropout: config.classifier_dropout.unwrap_or(config.hidden_dropout_prob),
+            notes: Vec::new(),
         }
         .checked()
     }
@@ -166,6 +188,7 @@ impl BertConfig {
             hidden_dropout: config.dropout,
             attention_dropout: config.attention_dropout,
             classifier_dropout: config.seq_classif_dropout,
+            notes: Vec::new(),
         }
         .checked()
     }
@@ -243,6 +266,77 @@ impl BertConfig {
     #[must_use]
     pub fn vocabulary(&self) -> usize {
         self.vocabulary
+    }
+}
+
+/// The architecture of a configuration: its `model_type`, which its `architectures` must bear out; or these alone, with a
+/// note.
+fn architecture(value: &Value) -> Result<(Architecture, Option<String>)> {
+    let classes = value.get("architectures").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let classes: Vec<&str> = classes.iter().filter_map(Value::as_str).collect();
+    let of_class = |class: &str| match class {
+        class if class.starts_with("Bert") => Some(Architecture::Bert),
+        class if class.starts_with("DistilBert") => Some(Architecture::DistilBert),
+        _ => None,
+    };
+    let of_type = match value.get("model_type") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) if name == "bert" => Some(Architecture::Bert),
+        Some(Value::String(name)) if name == "distilbert" => Some(Architecture::DistilBert),
+        Some(Value::String(other)) => return Err(wrong("model_type", other, "bert or distilbert")),
+        Some(other) => return Err(wrong("model_type", &other.to_string(), "bert or distilbert")),
+    };
+    let Some(of_type) = of_type else {
+        return match classes.first().and_then(|class| Some((*class, of_class(class)?))) {
+            Some((class, found)) if classes.iter().all(|class| of_class(class) == Some(found)) => {
+                Ok((found, Some(format!("config.json has no model_type; by its architectures it is of {class}"))))
+            }
+            _ => Err(wrong(
+                "model_type",
+                "nothing",
+                "bert or distilbert; add the line that is true, such as \"model_type\": \"bert\",",
+            )),
+        };
+    };
+    match classes.into_iter().find(|class| of_class(class) != Some(of_type)) {
+        None => Ok((of_type, None)),
+        Some(class) => {
+            let (name, expected) = match of_type {
+                Architecture::Bert => ("bert", "Bert"),
+                Architecture::DistilBert => ("distilbert", "DistilBert"),
+            };
+            let expected = format!(
+                "names that begin with {expected}, as model_type is {name}; take the line out if it is of that type all \
+                 the same"
+            );
+            Err(wrong("architectures", class, &expected))
+        }
+    }
+}
+
+/// Refuse keys by which the same weights mean another function.
+fn refuse_other_meanings(value: &Value) -> Result<()> {
+    for key in ["is_decoder", "add_cross_attention", "is_encoder_decoder"] {
+        match value.get(key) {
+            None | Some(Value::Null | Value::Bool(false)) => {}
+            Some(other) => return Err(wrong(key, &other.to_string(), "false: an encoder that sees the whole text")),
+        }
+    }
+    match value.get("position_embedding_type") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(name)) if name == "absolute" => {}
+        Some(other) => {
+            let found = other.as_str().map_or_else(|| other.to_string(), str::to_owned);
+            return Err(wrong("position_embedding_type", &found, "absolute"));
+        }
+    }
+    match value.get("pruned_heads").and_then(Value::as_object).filter(|heads| !heads.is_empty()) {
+        None => {}
+        Some(_) => return Err(wrong("pruned_heads", "not empty", "none: all heads of all layers")),
+    }
+    match value.get("quantization_config") {
+        None | Some(Value::Null) => Ok(()),
+        Some(_) => Err(wrong("quantization_config", "there", "weights that are not quantised")),
     }
 }
 

@@ -9,7 +9,7 @@ pub use config::{Architecture, BertConfig};
 pub use sequences::unpadded;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_base::inputs::Inputs;
@@ -19,7 +19,7 @@ use cnc_nn::layers::{Dropout, Linear, Mode, relu};
 use crate::error::{Error, Result};
 use crate::freeze::frozen;
 use crate::model::Model;
-use crate::weights;
+use crate::weights::{self, Partial, Read};
 use encoder::{Activations, Encoder};
 use names::{CLASSIFIER, Names};
 use sequences::Texts;
@@ -64,6 +64,12 @@ pub struct Notice {
     pub fresh: Vec<String>,
     /// Tensors that this model has no place for.
     pub unknown: Vec<String>,
+    /// Classes of the checkpoint's own classifier, where they are others and it was left out.
+    pub classes_left_out: Option<usize>,
+    /// What was taken off in front of all names.
+    pub prefix: Option<String>,
+    /// Of a file: how many of its tensors were loaded, and which of several state dicts or files it was.
+    pub notes: Vec<String>,
 }
 
 /// BERT (Devlin et al. 2019) or DistilBERT (Sanh et al. 2019) with a classifier on top; the representation is the output of
@@ -134,11 +140,17 @@ impl Bert {
     pub fn load_pretrained(&self, tensors: BTreeMap<String, Tensor>) -> Result<Notice> {
         let names = Names::of(self.options.config.architecture());
         let mut current = self.parameters.named()?;
-        let known = current.keys().cloned().collect();
+        let known: BTreeSet<String> = current.keys().cloned().collect();
+        let within: BTreeSet<&str> = known.iter().map(|name| names.within(name)).collect();
+        let is_known = |name: &str| within.contains(names.modern(name).as_str());
+        let (tensors, prefix) = weights::names::without_prefix(tensors, is_known, Names::is_wrapper);
         let (mut found, unknown) = names.translate(&known, tensors);
         let (head, body) = (self.classifier(), names.pooler);
         let fits = |name: &String, tensor: &Tensor| found.get(name).is_some_and(|t| t.shape() == tensor.shape());
         let keeps_classifier = current.iter().filter(|(name, _)| name.starts_with(head)).all(|(n, t)| fits(n, t));
+        let rows = |name: &String| found.get(name).and_then(|tensor| tensor.dims().first().copied());
+        let mut of_head = current.keys().filter(|name| name.starts_with(head)).filter_map(rows);
+        let classes_left_out = of_head.next().filter(|_| !keeps_classifier);
         let needs_pooler = match (self.options.pooling, self.options.config.architecture()) {
             (Pooling::Mean, _) => false,
             (Pooling::Pooler, Architecture::Bert) => true,
@@ -154,22 +166,51 @@ impl Bert {
         });
         let fresh = current.keys().cloned().collect();
         found.extend(current);
-        self.parameters.load(&found)?;
-        Ok(Notice { fresh, unknown })
+        match self.parameters.load(&found) {
+            Ok(()) => Ok(Notice { fresh, unknown, classes_left_out, prefix, notes: Vec::new() }),
+            Err(cnc_nn::Error::Mismatch { target, mut mismatch }) => {
+                mismatch.extra.extend(unknown);
+                Err(cnc_nn::Error::Mismatch { target, mismatch }.into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
-    /// [`load_pretrained`](Self::load_pretrained) of a file: `.safetensors`, or a state dict that PyTorch saved
-    /// (`pytorch_model.bin`).
+    /// [`load_pretrained`](Self::load_pretrained) of the weights that a path stands for: see [`weights::find`].
     ///
     /// # Errors
-    /// [`Error::Weights`] names the file and all tensors that do not fit; those of [`weights::read`] for the file itself.
+    /// [`Error::Weights`] names the file and all tensors that do not fit, [`Error::Prefix`] a prefix that only some names
+    /// have, [`Error::OtherArchitecture`] one that BERT does not have; those of [`weights::read`] for the file itself.
     pub fn read_pretrained(&self, path: &Path) -> Result<Notice> {
-        self.load_pretrained(weights::read(path, self.parameters.device())?).map_err(|error| match error {
-            Error::Layer(cnc_nn::Error::Mismatch { mismatch, .. }) => {
-                Error::Weights { path: path.to_owned(), mismatch }
+        let (path, Read { tensors, notes }) = weights::read_found(path, self.parameters.device())?;
+        let of_file = tensors.len();
+        match self.load_pretrained(tensors) {
+            Ok(mut notice) => {
+                let own = self.parameters.named()?.len() - notice.fresh.len();
+                let summary = weights::summary(own, of_file, &path, notice.prefix.as_deref());
+                notice.notes = std::iter::once(summary).chain(notes).collect();
+                Ok(notice)
             }
-            other => other,
-        })
+            Err(Error::Layer(cnc_nn::Error::Mismatch { mismatch, .. })) => Err(self.refusal(path, mismatch, of_file)),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Why the tensors of a file are not those of the model.
+    fn refusal(&self, path: PathBuf, mismatch: Box<cnc_nn::Mismatch>, of_file: usize) -> Error {
+        let names = Names::of(self.options.config.architecture());
+        let missing: BTreeSet<&str> = mismatch.missing.iter().map(|name| names.within(name)).collect();
+        let known = |name: &str| missing.contains(names.modern(name).as_str());
+        match Partial::find_known(&mismatch.extra, known, of_file) {
+            Some(partial) if partial.prefix.split_terminator('.').all(Names::is_wrapper) => {
+                Error::Prefix { path, partial: Box::new(partial) }
+            }
+            Some(Partial { prefix, found, .. }) => {
+                let example = found.into_iter().next().unwrap_or_default();
+                Error::OtherArchitecture { path, prefix, example, mismatch }
+            }
+            None => Error::Weights { path, mismatch },
+        }
     }
 
     /// The representation of each text.

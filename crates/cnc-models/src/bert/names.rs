@@ -55,7 +55,33 @@ const OTHER_HEADS: [&str; 5] = ["cls.", "vocab_transform.", "vocab_layer_norm.",
 /// A table of the numbers 0, 1, 2, ... that old checkpoints hold.
 const POSITION_IDS: &str = "embeddings.position_ids";
 
+/// What others put around a whole model, and so in front of all its names. Others than these are names of architectures,
+/// many of which call their parts as BERT does: without its `roberta.` a RoBERTa would pass for one.
+const WRAPPERS: [&str; 16] = [
+    "module",
+    "_orig_mod",
+    "model",
+    "net",
+    "network",
+    "backbone",
+    "encoder",
+    "text_encoder",
+    "auto_model",
+    "base_model",
+    "bert_model",
+    "body",
+    "lm",
+    "language_model",
+    "transformer",
+    "0",
+];
+
 impl Names {
+    /// Whether a part in front of all names says nothing of the architecture.
+    pub fn is_wrapper(part: &str) -> bool {
+        WRAPPERS.contains(&part)
+    }
+
     pub fn of(architecture: Architecture) -> &'static Self {
         match architecture {
             Architecture::Bert => &BERT,
@@ -66,6 +92,16 @@ impl Names {
     /// A name without the prefix of the body.
     pub fn within<'a>(&self, name: &'a str) -> &'a str {
         name.strip_prefix(self.body).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
+    }
+
+    /// A name within the body, with `weight` and `bias` for the `gamma` and `beta` of the first checkpoints.
+    pub fn modern(&self, name: &str) -> String {
+        let within = self.within(name);
+        match within.rsplit_once('.') {
+            Some((layer, "gamma")) => format!("{layer}.weight"),
+            Some((layer, "beta")) => format!("{layer}.bias"),
+            _ => within.to_owned(),
+        }
     }
 
     /// A checkpoint's tensors by the names of `known`: with the prefix of the body or without it, with `weight` and `bias` or
@@ -79,12 +115,7 @@ impl Names {
         let known: BTreeMap<&str, &String> = known.iter().map(|name| (self.within(name), name)).collect();
         let (mut found, mut unknown) = (BTreeMap::new(), Vec::new());
         for (name, tensor) in tensors {
-            let within = self.within(&name);
-            let modern = match within.rsplit_once('.') {
-                Some((layer, "gamma")) => format!("{layer}.weight"),
-                Some((layer, "beta")) => format!("{layer}.bias"),
-                _ => within.to_owned(),
-            };
+            let modern = self.modern(&name);
             match known.get(modern.as_str()) {
                 Some(ours) if !found.contains_key(*ours) => {
                     found.insert((*ours).clone(), tensor);

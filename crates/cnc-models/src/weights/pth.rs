@@ -5,42 +5,55 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use zip::ZipArchive;
+use zip::read::{ArchiveOffset, Config};
 
-use super::pickle::{self, Entry, Problem, TensorEntry};
+use super::Read as Found;
+use super::chosen::{StateDict, state_dict};
+use super::pickle::{self, Format, Problem, TensorEntry};
 use crate::error::{Error, Result};
 
-/// Keys of the state dict in a checkpoint that holds more.
-const NESTED: [&str; 2] = ["state_dict", "model"];
 /// Largest pickle that is read, in bytes: those of large models have some hundred kilobytes.
 const LONGEST_PICKLE: u64 = 64 << 20;
-/// Tensors may share a storage, but not so that they are many times as large as the file.
+/// Tensors may share a storage, or repeat its values, but not so that they are many times as large as the file, ...
 const MOST_SHARED: u64 = 4;
+/// ... unless all of them have no more bytes than this.
+const SMALL: u64 = 64 << 20;
+
+/// Bytes of `little`.
+const LONGEST_ORDER: u64 = 6;
 
 type Archive = ZipArchive<BufReader<File>>;
 
-/// All tensors of the state dict in a file.
-pub(super) fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
+/// All tensors of the state dict in a file; of that under `key`, where there is one.
+pub(super) fn read(path: &Path, key: Option<&str>, device: &Device) -> Result<Found> {
     let file = File::open(path).map_err(|source| cnc_nn::Error::Read { path: path.to_owned(), source })?;
-    tensors(file, device).map_err(|problem| Error::Pickle { path: path.to_owned(), problem })
+    tensors(file, key, device).map_err(|problem| Error::Pickle { path: path.to_owned(), problem })
 }
 
-fn tensors(file: File, device: &Device) -> std::result::Result<BTreeMap<String, Tensor>, Problem> {
+fn tensors(file: File, key: Option<&str>, device: &Device) -> std::result::Result<Found, Problem> {
     let length = file.metadata().map_err(|error| error.to_string())?.len();
-    let mut archive =
-        ZipArchive::new(BufReader::new(file)).map_err(|error| format!("its archive is damaged: {error}"))?;
+    // The archive begins where the file does: looking for its beginning, the reader takes that of the directory for 76
+    // bytes later where the end has the records of large archives and the first name is as long as these.
+    let from_the_start = Config { archive_offset: ArchiveOffset::Known(0) };
+    let mut archive = ZipArchive::with_config(from_the_start, BufReader::new(file))
+        .map_err(|error| format!("its archive is damaged: {error}"))?;
     let pickle = archive
         .file_names()
         .filter_map(|name| Some(name.ok()?.into_owned()))
         .find(|name| name.rsplit('/').next() == Some("data.pkl"))
         .ok_or_else(|| "its archive has no data.pkl".to_owned())?;
     let folder = pickle.strip_suffix("data.pkl").unwrap_or_default().to_owned();
-    let entries = state_dict(pickle::entries(&contents(&mut archive, &pickle, LONGEST_PICKLE)?)?)?;
-    let bytes = entries.values().map(|entry| size_of(entry).unwrap_or(u64::MAX));
-    if bytes.fold(0, u64::saturating_add) > length.saturating_mul(MOST_SHARED) {
-        return Err("its tensors are many times as large as the file".to_owned());
+    let entries = pickle::entries(&contents(&mut archive, &pickle, LONGEST_PICKLE)?)?;
+    let StateDict { tensors: entries, note } = state_dict(entries, key)?;
+    let bytes = entries.values().map(|entry| size_of(entry).unwrap_or(u64::MAX)).fold(0, u64::saturating_add);
+    if bytes > length.saturating_mul(MOST_SHARED).max(SMALL) {
+        return Err(format!(
+            "its tensors would take {bytes} bytes, many times as large as the file with {length}: they repeat its values"
+        ));
     }
+    let big_endian = is_big_endian(&mut archive, &format!("{folder}byteorder"))?;
     // Each storage is read once, however many tensors share it.
     let mut by_storage: BTreeMap<&str, Vec<(&String, &TensorEntry)>> = BTreeMap::new();
     for (name, entry) in &entries {
@@ -50,32 +63,24 @@ fn tensors(file: File, device: &Device) -> std::result::Result<BTreeMap<String, 
     for (storage, entries) in by_storage {
         let bytes = contents(&mut archive, &format!("{folder}data/{storage}"), length)?;
         for (name, entry) in entries {
-            let tensor = tensor(entry, &bytes, device).map_err(|problem| format!("tensor {name}: {problem}"))?;
+            let tensor =
+                tensor(entry, &bytes, big_endian, device).map_err(|problem| format!("tensor {name}: {problem}"))?;
             tensors.insert(name.clone(), tensor);
         }
     }
-    Ok(tensors)
+    Ok(Found { tensors, notes: note.into_iter().collect() })
 }
 
-/// The tensors of the outermost dictionary, or of the state dict inside it.
-fn state_dict(entries: Vec<(String, Entry)>) -> std::result::Result<BTreeMap<String, TensorEntry>, Problem> {
-    let nested = entries.iter().find_map(|(key, entry)| match entry {
-        Entry::Dict(entries) if NESTED.contains(&key.as_str()) => Some(entries.clone()),
-        _ => None,
-    });
-    let mut tensors = BTreeMap::new();
-    for (name, entry) in nested.unwrap_or(entries) {
-        match entry {
-            Entry::Tensor(tensor) => tensors.insert(name, tensor),
-            Entry::Dict(_) => return Err(not_a_tensor(&name, "a dictionary")),
-            Entry::Other(kind) => return Err(not_a_tensor(&name, kind)),
-        };
+/// Whether the values were written by a machine of the other order of bytes; files before PyTorch 2.1 do not say it.
+fn is_big_endian(archive: &mut Archive, name: &str) -> std::result::Result<bool, Problem> {
+    if archive.index_for_name(name).is_none() {
+        return Ok(false);
     }
-    if tensors.is_empty() { Err("it holds no tensor".to_owned()) } else { Ok(tensors) }
-}
-
-fn not_a_tensor(name: &str, kind: &str) -> Problem {
-    format!("`{name}` is {kind} and no tensor; a state dict is read at the top, or under {}", NESTED.join(" or "))
+    match contents(archive, name, LONGEST_ORDER)?.as_slice() {
+        b"little" => Ok(false),
+        b"big" => Ok(true),
+        _ => Err(format!("{name} in its archive is neither little nor big")),
+    }
 }
 
 /// A file of the archive, at most `limit` bytes long.
@@ -91,31 +96,45 @@ fn contents(archive: &mut Archive, name: &str, limit: u64) -> std::result::Resul
 
 /// Bytes of a tensor's values, unless they are more than can be counted.
 fn size_of(entry: &TensorEntry) -> Option<u64> {
-    let bytes = entry.dtype.size_in_bytes();
+    let bytes = entry.format.width();
     entry.shape.iter().try_fold(bytes as u64, |count, size| count.checked_mul(*size as u64))
 }
 
 /// The values of a tensor, in row-major order, out of those of its storage.
-fn tensor(entry: &TensorEntry, storage: &[u8], device: &Device) -> std::result::Result<Tensor, Problem> {
-    let TensorEntry { dtype, offset, shape, strides, .. } = entry;
+fn tensor(
+    entry: &TensorEntry,
+    storage: &[u8],
+    big_endian: bool,
+    device: &Device,
+) -> std::result::Result<Tensor, Problem> {
+    let TensorEntry { format, offset, shape, strides, .. } = entry;
     let outside = || format!("its shape {shape:?}, strides {strides:?} and offset {offset} go beyond its storage");
     if shape.len() != strides.len() {
         return Err(outside());
     }
-    let width = dtype.size_in_bytes();
+    let width = format.width();
     let bytes = size_of(entry).and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(outside)?;
-    let values = if bytes == 0 {
+    let mut values = if bytes == 0 {
         Vec::new()
     } else {
         let mut steps = shape.iter().zip(strides);
         let last = steps.try_fold(*offset, |sum, (size, stride)| sum.checked_add((size - 1).checked_mul(*stride)?));
         let last = last.ok_or_else(outside)?;
-        if last >= storage.len() / width || bytes > storage.len() {
+        if last >= storage.len() / width {
             return Err(outside());
         }
         gathered(entry, storage, width, bytes)
     };
-    let tensor = Tensor::from_raw_buffer(&values, *dtype, shape, device);
+    if big_endian {
+        values.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+    }
+    let tensor = match format {
+        Format::Of(dtype) => Tensor::from_raw_buffer(&values, *dtype, shape, device),
+        Format::I8 => {
+            let wide: Vec<u8> = values.iter().flat_map(|byte| i16::from(byte.cast_signed()).to_ne_bytes()).collect();
+            Tensor::from_raw_buffer(&wide, DType::I16, shape, device)
+        }
+    };
     tensor.map_err(|error| error.to_string())
 }
 

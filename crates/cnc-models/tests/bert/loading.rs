@@ -114,6 +114,64 @@ fn the_first_checkpoints_of_pytorch_are_read_pickle_gamma_beta_and_all() {
     assert!(error.contains("bert.bin") && error.contains("distilbert.transformer.layer.0.attention.k_lin.bias"));
 }
 
+/// A file with the weights of a small BERT under other names.
+fn file(name: impl Fn(&str) -> Option<String>) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    cnc_nn::files::save(&renamed(&filled(&options(BERT, Pooling::Pooler)), name), &path).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn what_a_wrapper_puts_in_front_of_all_names_is_taken_off_and_said() {
+    let (model, source) = (fresh(&options(BERT, Pooling::Pooler)), filled(&options(BERT, Pooling::Pooler)));
+    for prefix in ["module.", "model.", "_orig_mod.", "module._orig_mod.", "0.auto_model."] {
+        let (_folder, path) = file(|name| Some(format!("{prefix}{name}")));
+        let notice = model.read_pretrained(&path).unwrap();
+        assert_eq!(notice.prefix.as_deref(), Some(prefix));
+        assert!(notice.notes[0].ends_with(&format!("loaded, prefix `{prefix}` left out")), "{:?}", notice.notes);
+        assert_eq!(logits(&model), logits(&source));
+    }
+}
+
+#[test]
+fn half_a_prefix_is_told_with_names_found_and_expected() {
+    let (_folder, path) =
+        file(|name| Some(if name.contains("attention") { format!("model.{name}") } else { name.to_owned() }));
+    let error = fresh(&options(BERT, Pooling::Pooler)).read_pretrained(&path).unwrap_err();
+    assert!(matches!(error, Error::Prefix { .. }), "{error}");
+    let message = error.to_string();
+    for part in ["20 of 41 tensors have `model.`", "found model.bert.encoder", "expected bert.encoder"] {
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+}
+
+#[test]
+fn names_of_another_architecture_are_no_prefix() {
+    for (from, to) in [("bert.", "roberta."), ("bert.", "electra."), ("bert.", "deberta.")] {
+        // With a head, and without one, where all names begin alike.
+        for head in [true, false] {
+            let (_folder, path) = file(|name| match name.strip_prefix(from) {
+                Some(within) => Some(format!("{to}{within}")),
+                None => head.then(|| name.to_owned()),
+            });
+            let message = fresh(&options(BERT, Pooling::Pooler)).read_pretrained(&path).unwrap_err().to_string();
+            for part in ["another architecture", to, "BERT and DistilBERT are read", "bert.embeddings."] {
+                assert!(message.contains(part), "`{part}` is not in: {message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_classifier_for_other_classes_is_told_with_their_number() {
+    let (source, model) = (filled(&options(BERT, Pooling::Pooler)), fresh(&options(BERT, Pooling::Pooler)));
+    let mut tensors = renamed(&source, |name| Some(name.to_owned()));
+    tensors.insert("classifier.weight".to_owned(), zeros(&[5, 12]));
+    tensors.insert("classifier.bias".to_owned(), zeros(&[5]));
+    assert_eq!(model.load_pretrained(tensors).unwrap().classes_left_out, Some(5));
+}
+
 /// `tests/fixtures/check_bert_loads.py` opens what this leaves behind.
 #[test]
 fn what_is_saved_is_read_again_to_the_same_bits() {

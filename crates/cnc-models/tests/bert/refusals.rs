@@ -110,6 +110,67 @@ fn configurations_that_no_model_can_be_built_with_name_the_setting() {
 }
 
 #[test]
+fn keys_by_which_the_same_weights_mean_another_function_are_refused() {
+    let object = |json: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(json).unwrap();
+    let with = |config: &str, keys: &str| {
+        let mut config = object(config);
+        config.extend(object(&format!("{{ {keys} }}")));
+        BertConfig::parse(&serde_json::Value::Object(config).to_string())
+    };
+    for (keys, words) in [
+        (r#""is_decoder": true"#, &["is_decoder is true", "false"][..]),
+        (r#""add_cross_attention": true"#, &["add_cross_attention is true"]),
+        (r#""position_embedding_type": "relative_key""#, &["position_embedding_type is relative_key", "absolute"]),
+        (r#""architectures": ["RobertaModel"]"#, &["architectures is RobertaModel", "begin with Bert"]),
+        (r#""architectures": ["DistilBertModel"]"#, &["architectures is DistilBertModel"]),
+        (r#""pruned_heads": {"0": [1]}"#, &["pruned_heads"]),
+        (r#""quantization_config": {"bits": 8}"#, &["quantization_config"]),
+    ] {
+        let message = message(with(BERT, keys));
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
+    for keys in [
+        r#""is_decoder": false, "add_cross_attention": null, "position_embedding_type": "absolute", "pruned_heads": {}"#,
+        r#""architectures": ["BertForMaskedLM"]"#,
+    ] {
+        assert_eq!(with(BERT, keys).unwrap(), BertConfig::parse(BERT).unwrap());
+    }
+    assert!(with(DISTILBERT, r#""architectures": ["DistilBertForMaskedLM"]"#).is_ok());
+}
+
+#[test]
+fn a_configuration_without_model_type_is_of_its_architectures_or_told_the_line() {
+    let untyped = BERT.replace(r#""model_type": "bert","#, "");
+    let without = untyped.replace(r#", "architectures": ["BertForSequenceClassification"]"#, "");
+    assert!(without.len() < untyped.len() && untyped.len() < BERT.len());
+    let error = message(BertConfig::parse(&without));
+    assert!(error.contains(r#"model_type is nothing"#) && error.contains(r#""model_type": "bert","#), "{error}");
+    let named = without.replacen('{', r#"{ "architectures": ["BertForSequenceClassification"], "#, 1);
+    let config = BertConfig::parse(&named).unwrap();
+    assert!(config.notes()[0].contains("has no model_type") && config.notes()[0].contains("BertForSequence"));
+    assert_eq!(config.architecture(), cnc_models::Architecture::Bert);
+    for other in ["roberta", "deberta-v2", "electra", "xlm-roberta", "albert"] {
+        let error = message(BertConfig::parse(&BERT.replace(r#""bert""#, &format!("\"{other}\""))));
+        assert_eq!(error, format!("config.json: model_type is {other}, expected bert or distilbert"));
+    }
+}
+
+#[test]
+fn the_configuration_of_an_old_checkpoint_takes_what_it_leaves_open_from_hugging_face() {
+    let mut old: serde_json::Value = serde_json::from_str(BERT).unwrap();
+    for key in ["pad_token_id", "layer_norm_eps", "initializer_range", "position_embedding_type"] {
+        old.as_object_mut().unwrap().remove(key);
+    }
+    let config = BertConfig::parse(&old.to_string()).unwrap();
+    old["layer_norm_eps"] = 1e-12.into();
+    old["initializer_range"] = 0.02.into();
+    for padding in [0.into(), 3.into(), serde_json::Value::Null] {
+        old["pad_token_id"] = padding;
+        assert_eq!(BertConfig::parse(&old.to_string()).unwrap(), config);
+    }
+}
+
+#[test]
 fn models_are_built_by_the_function_for_their_kind_of_data() {
     let text = options(BERT, Pooling::Pooler);
     let models = Registry::builtin();

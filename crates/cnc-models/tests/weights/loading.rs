@@ -10,22 +10,22 @@ use tempfile::TempDir;
 
 use crate::pth;
 
-type Tensors = BTreeMap<String, Tensor>;
+pub type Tensors = BTreeMap<String, Tensor>;
 
-fn model(name: &str, classes: usize, seed: u64) -> Box<dyn Model> {
+pub fn model(name: &str, classes: usize, seed: u64) -> Box<dyn Model> {
     build(name, classes, seed, &Device::Cpu).unwrap()
 }
 
-fn named(model: &dyn Model) -> Tensors {
+pub fn named(model: &dyn Model) -> Tensors {
     model.parameters().named().unwrap()
 }
 
-fn values(tensor: &Tensor) -> Vec<f32> {
+pub fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// A folder with the tensors of a ResNet-18 after a change.
-fn changed(classes: usize, change: impl FnOnce(&mut Tensors)) -> (TempDir, PathBuf) {
+pub fn changed(classes: usize, change: impl FnOnce(&mut Tensors)) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let mut tensors = named(&*model("resnet18", classes, 1));
@@ -55,7 +55,7 @@ fn safetensors_in_any_number_format_are_loaded() {
     for (dtype, tolerance) in [(DType::F32, 0.0), (DType::F16, 1e-3), (DType::BF16, 1e-2)] {
         let (_folder, path) = changed(2, |tensors| floats(tensors, dtype));
         let (theirs, ours) = (model("resnet18", 2, 1), model("resnet18", 2, 0));
-        assert_eq!(load(&*ours, &path).unwrap(), Head::Loaded);
+        assert_eq!(load(&*ours, &path).unwrap().head, Head::Loaded);
         let (theirs, ours) = (named(&*theirs), named(&*ours));
         for (name, tensor) in ours {
             let expected = values(&theirs[&name]);
@@ -68,7 +68,7 @@ fn safetensors_in_any_number_format_are_loaded() {
 #[test]
 fn a_state_dict_of_pytorch_is_loaded() {
     let model = model("lenet", 5, 0);
-    assert_eq!(load(&*model, &pth("lenet")).unwrap(), Head::Loaded);
+    assert_eq!(load(&*model, &pth("lenet")).unwrap().head, Head::Loaded);
     for (name, tensor) in named(&*model) {
         let expected = (0..tensor.elem_count()).map(|i| (i % 251) as f32 / 251.0 - 0.5);
         assert!(values(&tensor).into_iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-3), "{name}");
@@ -76,39 +76,30 @@ fn a_state_dict_of_pytorch_is_loaded() {
 }
 
 #[test]
-fn the_prefix_of_a_wrapper_is_taken_off() {
-    let wrapped = |tensors: &mut Tensors| {
-        *tensors = std::mem::take(tensors).into_iter().map(|(name, t)| (format!("module.{name}"), t)).collect();
-    };
-    let (_folder, path) = changed(2, wrapped);
-    assert_eq!(load(&*model("resnet18", 2, 0), &path).unwrap(), Head::Loaded);
-}
-
-#[test]
 fn a_head_for_another_number_of_classes_is_left_out_and_said() {
     let (_folder, path) = changed(1000, |_| {});
     let (model, drawn) = (model("resnet18", 2, 0), model("resnet18", 2, 0));
-    assert_eq!(load(&*model, &path).unwrap(), Head::LeftOut { classes: 1000 });
+    assert_eq!(load(&*model, &path).unwrap().head, Head::LeftOut { classes: 1000 });
     let (ours, drawn, theirs) = (named(&*model), named(&*drawn), named(&*self::model("resnet18", 1000, 1)));
     for (name, tensor) in &ours {
         let expected = if name.starts_with("fc.") { &drawn[name] } else { &theirs[name] };
         assert!(values(tensor) == values(expected), "{name}");
     }
     // A LeNet in a .pth file as well.
-    assert_eq!(load(&*self::model("lenet", 3, 0), &pth("lenet")).unwrap(), Head::LeftOut { classes: 5 });
+    assert_eq!(load(&*self::model("lenet", 3, 0), &pth("lenet")).unwrap().head, Head::LeftOut { classes: 5 });
 }
 
 #[test]
 fn counters_of_batch_norm_may_be_missing_and_are_taken_where_they_are_there() {
     let without = |tensors: &mut Tensors| tensors.retain(|name, _| !name.ends_with("num_batches_tracked"));
     let (_folder, path) = changed(2, without);
-    assert_eq!(load(&*model("resnet18", 2, 0), &path).unwrap(), Head::Loaded);
+    assert_eq!(load(&*model("resnet18", 2, 0), &path).unwrap().head, Head::Loaded);
     let with = |tensors: &mut Tensors| {
         tensors.insert("bn1.num_batches_tracked".to_owned(), Tensor::new(7i64, &Device::Cpu).unwrap());
     };
     let (_folder, path) = changed(2, with);
     let model = model("resnet18", 2, 0);
-    assert_eq!(load(&*model, &path).unwrap(), Head::Loaded);
+    assert_eq!(load(&*model, &path).unwrap().head, Head::Loaded);
     assert_eq!(named(&*model)["bn1.num_batches_tracked"].to_scalar::<i64>().unwrap(), 7);
 }
 
@@ -132,6 +123,30 @@ fn a_tensor_too_few_too_many_of_another_shape_or_not_finite_is_named_with_the_fi
     ] {
         assert!(message.contains(part), "`{part}` is not in: {message}");
     }
+}
+
+#[test]
+fn a_file_without_a_head_leaves_that_of_the_model() {
+    let (_folder, path) = changed(2, |tensors| tensors.retain(|name, _| !name.starts_with("fc.")));
+    let (model, drawn) = (model("resnet18", 2, 0), model("resnet18", 2, 0));
+    let loaded = load(&*model, &path).unwrap();
+    assert_eq!(loaded.head, Head::Missing);
+    assert!(loaded.notes[0].starts_with("120 of 120 tensors of "), "{:?}", loaded.notes);
+    let (ours, drawn, theirs) = (named(&*model), named(&*drawn), named(&*self::model("resnet18", 2, 1)));
+    for (name, tensor) in &ours {
+        let expected = if name.starts_with("fc.") { &drawn[name] } else { &theirs[name] };
+        assert!(values(tensor) == values(expected), "{name}");
+    }
+}
+
+#[test]
+fn a_variance_below_0_is_refused_by_name() {
+    let (_folder, path) = changed(2, |tensors| {
+        let name = "layer1.0.bn2.running_var";
+        tensors.insert(name.to_owned(), tensors[name].affine(1.0, -2.0).unwrap());
+    });
+    let message = load(&*model("resnet18", 2, 0), &path).unwrap_err().to_string();
+    assert!(message.contains("variances below 0 in layer1.0.bn2.running_var"), "{message}");
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 mod damage;
 mod exchange;
+mod folders;
+mod forms;
 mod loading;
+mod prefixes;
 mod reading;
 
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use cnc_models::weights;
 use crate::{pth, refusal};
 
 fn read(name: &str) -> BTreeMap<String, Tensor> {
-    weights::read(&pth(name), &Device::Cpu).unwrap()
+    weights::read(&pth(name), &Device::Cpu).unwrap().tensors
 }
 
 fn values(tensor: &Tensor) -> Vec<f64> {

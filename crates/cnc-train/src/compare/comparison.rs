@@ -28,6 +28,9 @@ pub(crate) struct Comparison {
     pub deviation: String,
     /// `--limit`, where one was given.
     pub limit: Option<usize>,
+    /// What became of the weights that the runs started from.
+    #[serde(default)]
+    pub weights: Vec<String>,
     /// Where the published figures are from, and which average they are.
     pub paper: Option<(String, AverageKind)>,
     /// The methods in the order in which they were named.
@@ -155,6 +158,7 @@ pub(super) fn compare(methods: &[MethodRuns], tests: &[TestSet], paper: Option<&
         selection_rule: text(|results| &results.selection_rule),
         deviation: "standard deviation over seeds, with n - 1".to_owned(),
         limit: first.and_then(|results| results.limit),
+        weights: first.map(|results| results.weights.clone()).unwrap_or_default(),
         paper: paper.map(|paper| (paper.source.clone(), paper.average)),
         methods: methods.iter().map(|method| row(method, paper)).collect::<Result<_>>()?,
         pairs,

@@ -125,6 +125,9 @@ fn remarks(comparison: &Comparison) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if !comparison.weights.is_empty() {
+        remarks.push(format!("Starting weights: {}.", comparison.weights.join("; ")));
+    }
     if let Some(limit) = comparison.limit {
         remarks.push(format!("Cut down: the first {limit} samples of each split only."));
     }

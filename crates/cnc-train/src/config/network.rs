@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Tensor};
-use cnc_models::weights::Head;
+use cnc_models::weights::{self, Head, Loaded};
 use cnc_models::{Bert, BertConfig, Inputs, Mode, Model, Notice, Pooling, Registry, TextOptions};
 use serde::{Deserialize, Serialize};
 use toml::Table;
@@ -35,16 +36,24 @@ struct ModelSettings {
 #[must_use]
 pub(crate) fn folder(init: &Path) -> &Path {
     let here = Path::new(".");
+    let (init, _) = weights::apart(init);
     if init.is_dir() { init } else { init.parent().filter(|folder| *folder != Path::new("")).unwrap_or(here) }
 }
 
-/// The file of the weights that `--init` names by itself or by its folder; none in a folder without weights.
-#[must_use]
-pub(crate) fn weights(init: &Path) -> Option<PathBuf> {
-    if !init.is_dir() {
-        return Some(init.to_owned());
-    }
-    Some(init.join(WEIGHTS)).filter(|file| file.exists())
+/// What models start from, in a few words; the folder is named where a user meant weights that are not there.
+///
+/// # Errors
+/// When `init` names weights that cannot be read.
+pub(crate) fn origin(init: Option<&Path>) -> Result<String> {
+    Ok(match init {
+        None => "starting from scratch: weights are drawn from the seed".to_owned(),
+        Some(init) if weights::find(init)?.is_some() => format!("starting from the weights in {}", init.display()),
+        Some(init) => format!("warning: starting from scratch: {}", no_weights(init)),
+    })
+}
+
+fn no_weights(init: &Path) -> String {
+    format!("no weights in {}: drawn at random from the seed", init.display())
 }
 
 /// What the models of a run are built from, and start from.
@@ -55,6 +64,10 @@ pub(crate) struct Network {
     /// What a model of text is built from; nothing for a model of images.
     text: Option<TextOptions>,
     init: Option<PathBuf>,
+    /// Whether there are weights where `init` says.
+    pretrained: bool,
+    /// What became of these weights, once they were read.
+    notes: Arc<OnceLock<Vec<String>>>,
     recompute: bool,
 }
 
@@ -67,12 +80,15 @@ impl Network {
     pub(crate) fn new(models: Registry, name: &str, init: Option<&Path>, settings: &Table) -> Result<Self> {
         let settings: ModelSettings = checked(name, settings)?;
         let sized = models.is_sized_by_checkpoint(name)?;
+        let pretrained = init.map(weights::find).transpose()?.flatten().is_some();
         let text = if sized { Some(text_options(name, init, &settings)?) } else { None };
         Ok(Self {
             models,
             name: name.to_owned(),
             text,
             init: init.map(Path::to_owned),
+            pretrained,
+            notes: Arc::default(),
             recompute: settings.checkpoint_activations,
         })
     }
@@ -80,7 +96,7 @@ impl Network {
     /// Whether its models start from weights of a file; else these are drawn from the seed.
     #[must_use]
     pub(crate) fn pretrained(&self) -> bool {
-        self.init.as_deref().and_then(weights).is_some()
+        self.pretrained
     }
 
     /// A model with weights drawn from the seed.
@@ -102,34 +118,78 @@ impl Network {
     /// # Errors
     /// As [`drawn`](Self::drawn), and when the weights do not fit the model.
     pub(crate) fn started(&self, classes: usize, seed: u64, device: &Device) -> Result<(Box<dyn Model>, Vec<String>)> {
-        let Some(file) = self.init.as_deref().and_then(weights) else {
-            return Ok((self.drawn(classes, seed, device)?, Vec::new()));
-        };
-        let mut notes = Vec::new();
-        let Some(options) = &self.text else {
-            let model = self.drawn(classes, seed, device)?;
-            if let Head::LeftOut { classes: of_file } = cnc_models::weights::load(&*model, &file)? {
-                notes.push(format!(
-                    "of {}: the classifier `{}` is for {of_file} classes and left out; that for the {classes} here is drawn \
-                     from the seed",
-                    file.display(),
-                    model.classifier()
-                ));
+        let (model, notes) = match (self.init.as_deref(), &self.text) {
+            (Some(init), Some(options)) if self.pretrained => {
+                self.started_of_text(init, options, classes, seed, device)?
             }
-            return Ok((model, notes));
+            (Some(init), None) if self.pretrained => self.started_of_images(init, classes, seed, device)?,
+            (Some(init), _) => (self.drawn(classes, seed, device)?, vec![no_weights(init)]),
+            (None, _) => (self.drawn(classes, seed, device)?, Vec::new()),
         };
+        // Equal in every stage.
+        let notes = self.notes.get_or_init(|| notes).clone();
+        Ok((model, notes))
+    }
+
+    fn started_of_images(
+        &self,
+        init: &Path,
+        classes: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<(Box<dyn Model>, Vec<String>)> {
+        let model = self.drawn(classes, seed, device)?;
+        let Loaded { head, mut notes } = weights::load(&*model, init)?;
+        let name = model.classifier();
+        match head {
+            Head::Loaded => {}
+            Head::LeftOut { classes: of_file } => notes.push(left_out(init, name, of_file, classes)),
+            Head::Missing => notes.push(format!(
+                "{} has no classifier `{name}`; that for the {classes} classes here is drawn from the seed",
+                init.display()
+            )),
+        }
+        Ok((model, notes))
+    }
+
+    fn started_of_text(
+        &self,
+        init: &Path,
+        options: &TextOptions,
+        classes: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<(Box<dyn Model>, Vec<String>)> {
         let mut model = Bert::new(classes, seed, device, options)?;
         self.recomputing(&mut model)?;
-        let Notice { fresh, unknown, .. } = model
-            .read_pretrained(&file)
-            .with_context(|| format!("{} does not fit the config.json beside it", file.display()))?;
+        let Notice { mut fresh, unknown, classes_left_out, mut notes, .. } = model
+            .read_pretrained(init)
+            .with_context(|| format!("{} does not fit the config.json beside it", init.display()))?;
+        notes.extend(options.config.notes().iter().cloned());
+        if let Some(of_file) = classes_left_out {
+            let name = model.classifier();
+            fresh.retain(|variable| !variable.starts_with(name));
+            notes.push(left_out(init, name, of_file, classes));
+        }
         if !fresh.is_empty() {
-            notes.push(format!("not in {}, so drawn from the seed: {}", file.display(), fresh.join(", ")));
+            notes.push(format!("not in {}, so drawn from the seed: {}", init.display(), fresh.join(", ")));
         }
         if !unknown.is_empty() {
-            notes.push(format!("left aside of {}: {}", file.display(), unknown.join(", ")));
+            notes.push(format!("left aside of {}: {}", init.display(), unknown.join(", ")));
         }
         Ok((Box::new(model), notes))
+    }
+
+    /// What became of the weights that the models start from; nothing where none were asked for.
+    ///
+    /// # Errors
+    /// As [`started`](Self::started), where no model was started yet.
+    pub(crate) fn notes(&self, classes: usize, seed: u64, device: &Device) -> Result<Vec<String>> {
+        match (&self.init, self.notes.get()) {
+            (_, Some(notes)) => Ok(notes.clone()),
+            (None, None) => Ok(Vec::new()),
+            (Some(_), None) => Ok(self.started(classes, seed, device)?.1),
+        }
     }
 
     /// What a user should know of the weights that a run starts from; drawn ones need no look.
@@ -210,6 +270,14 @@ impl Network {
         }
         model.recompute_activations().map_err(|error| UsageError(format!("checkpoint_activations = true: {error}")))
     }
+}
+
+fn left_out(init: &Path, name: &str, of_file: usize, classes: usize) -> String {
+    format!(
+        "of {}: the classifier `{name}` is for {of_file} classes and left out; that for the {classes} here is drawn from the \
+         seed",
+        init.display()
+    )
 }
 
 fn text_options(name: &str, init: Option<&Path>, settings: &ModelSettings) -> Result<TextOptions> {

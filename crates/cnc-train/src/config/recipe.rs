@@ -153,7 +153,7 @@ impl Recipe {
             let changes = fitted(&settings, changes, origin, "")?;
             merge(&mut settings, changes);
         }
-        let (file, sets) = layers(given);
+        let [file, sets] = layers(given);
         for layer in [file, sets] {
             for (origin, changes) in layer {
                 let changes = fitted(&settings, changes, origin, "")?;
@@ -196,8 +196,8 @@ impl Recipe {
 }
 
 /// The given settings of a file, and those of `--set` over them.
-pub(crate) fn layers(given: &[(String, Table)]) -> (&[(String, Table)], &[(String, Table)]) {
-    given.split_at(given.iter().take_while(|(origin, _)| !origin.starts_with("--set")).count())
+pub(crate) fn layers(given: &[(String, Table)]) -> [&[(String, Table)]; 2] {
+    given.split_at(given.iter().take_while(|(origin, _)| !origin.starts_with("--set")).count()).into()
 }
 
 /// The settings of a method alone, and those of its models.

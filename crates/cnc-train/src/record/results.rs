@@ -26,6 +26,10 @@ pub struct Results {
     pub threads: usize,
     /// `--limit`, where one was given: figures of a cut-down run must not look like those of a whole one.
     pub limit: Option<usize>,
+    /// What became of the weights that `--init` names: how many of its tensors were loaded, and what was drawn from the seed;
+    /// empty where none were asked for.
+    #[serde(default)]
+    pub weights: Vec<String>,
     /// Rows that were left out because their images cannot be read.
     #[serde(default)]
     pub skipped_rows: u64,

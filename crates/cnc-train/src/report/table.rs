@@ -23,6 +23,9 @@ pub(crate) fn text(results: &Results) -> String {
     let mut out = aligned(&rows, results.test.groups.len() + 1);
     let _ = writeln!(out, "\n{} of {}, n = {}; {UNITS}", results.test.split, results.dataset, results.test.count);
     let _ = writeln!(out, "labels used: {}", results.label_budget);
+    for note in &results.weights {
+        let _ = writeln!(out, "weights: {note}");
+    }
     let _ = writeln!(out, "selected: {}", results.selection_rule);
     let _ =
         writeln!(out, "seed {}, {} on {}, {:.1} s", results.seed, results.model, results.device, results.duration_s);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use cnc_data::HubCache;
-use cnc_models::{Kind, Registry};
+use cnc_models::{Kind, Registry, weights};
 use toml::Table;
 
 use super::job::Job;
@@ -41,14 +41,17 @@ pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known
         None if recipe.model().is_ok_and(|name| name == model) => recipe_weights(source, listener)?,
         given => given,
     };
-    if let Some(path) = init.as_ref().filter(|path| !path.exists()) {
+    if let Some(path) = init.as_ref().filter(|path| std::fs::symlink_metadata(weights::apart(path).0).is_err()) {
         return Err(anyhow!("--init {}: there is no such file, nor a folder with config.json", path.display()));
     }
-    if let Some(folder) = init.as_ref().filter(|path| !of_data && network::weights(path).is_none()) {
-        return Err(anyhow!(
-            "--init {}: there is no {WEIGHTS} in this folder; name a file of weights",
-            folder.display()
-        ));
+    if let (false, Some(init)) = (of_data, &init) {
+        let found = weights::find(init).with_context(|| format!("--init {}", init.display()))?;
+        if found.is_none() {
+            return Err(anyhow!(
+                "--init {}: there is no {WEIGHTS} in this folder; name a file of weights",
+                init.display()
+            ));
+        }
     }
     if options.limit == Some(0) {
         return Err(UsageError("--limit 0 leaves no sample: expected a whole number of at least 1".to_owned()).into());
@@ -59,7 +62,7 @@ pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known
     }
     let opened = device::open(options.device.as_deref().unwrap_or("auto"))?;
     let settings = recipe.settings(info.name, &given)?;
-    let (of_file, of_sets) = layers(&given);
+    let [of_file, of_sets] = layers(&given);
     let idle = idle(&settings, &recipe.settings(info.name, &[])?, &tables(of_file), &tables(of_sets));
     let config = RunConfig {
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -143,13 +143,14 @@ impl Job {
         let trained = || -> Result<FinishedRun> {
             self.network.copy_beside(self.config.data.tokenizer.as_deref(), folder.path())?;
             let stages = self.method.run(&trainer)?;
-            let results = self.results(&trainer.dataset, &stages, start)?;
+            let results = self.results(&trainer, &stages, start)?;
             self.finish(&folder, &trainer.dataset, &stages, results)
         };
         trained().map_err(|error| with_remedy_for_a_full_disk(error, folder.path()))
     }
 
-    fn results(&self, dataset: &Dataset, stages: &[TrainedStage], start: Instant) -> Result<Results> {
+    fn results(&self, trainer: &Trainer, stages: &[TrainedStage], start: Instant) -> Result<Results> {
+        let dataset = &trainer.dataset;
         let (config, info) = (&self.config, self.info);
         let last = &stages.last().ok_or_else(|| anyhow!("method `{}` trained no stage", info.name))?.result;
         // This process may have gone on with what others trained.
@@ -167,6 +168,7 @@ impl Job {
             device: config.device.clone(),
             threads: config.threads,
             limit: config.limit,
+            weights: self.network.notes(dataset.classes.len(), config.seed, &trainer.device)?,
             skipped_rows: dataset.skipped.len() as u64,
             duration_s: start.elapsed().as_secs_f64().max(of_stages),
             peak_memory_bytes: memory::peak(),

@@ -34,7 +34,7 @@ impl Opened {
     pub(crate) fn open(config: &RunConfig, source: &Source, listener: &Listener) -> Result<Self> {
         let device = device::open(&config.device)?;
         let dataset = source.open(config, listener)?;
-        for line in described(config, &dataset) {
+        for line in described(config, &dataset)? {
             listener(&Event::Note(&line));
         }
         Ok(Self { dataset, device, seed: config.seed })
@@ -47,7 +47,10 @@ impl Opened {
 }
 
 /// What a run is about to do, line by line.
-fn described(config: &RunConfig, dataset: &Dataset) -> Vec<String> {
+///
+/// # Errors
+/// When the weights that it starts from cannot be read.
+fn described(config: &RunConfig, dataset: &Dataset) -> Result<Vec<String>> {
     let mut lines = vec![format!(
         "{}: {} training, {} validation, {} test samples; {} classes, {} groups",
         dataset.name,
@@ -72,12 +75,9 @@ fn described(config: &RunConfig, dataset: &Dataset) -> Vec<String> {
         "method {}, model {}, seed {}, device {} (f32), {} threads",
         config.method, config.model, config.seed, config.device, config.threads
     ));
-    lines.push(match &config.init {
-        Some(path) if network::weights(path).is_some() => format!("starting from the weights in {}", path.display()),
-        Some(_) | None => "starting from scratch: weights are drawn from the seed".to_owned(),
-    });
+    lines.push(network::origin(config.init.as_deref())?);
     lines.extend(few_samples(dataset).into_iter().map(|warning| format!("warning: {warning}")));
-    lines
+    Ok(lines)
 }
 
 /// Warnings of classes and groups that are too small in a split for their accuracy to mean much. Nothing is decoded for

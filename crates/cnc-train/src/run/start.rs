@@ -73,7 +73,7 @@ impl Run {
         Self::new(Source::Memory(Arc::new(dataset)), Some(name))
     }
 
-    /// Its method [default: `cnc`].
+    /// Its method (default: `cnc`).
     #[must_use]
     pub fn method(mut self, name: &str) -> Self {
         self.asked.method = Some(name.to_owned());
@@ -94,21 +94,21 @@ impl Run {
         self
     }
 
-    /// Its model [default: the recipe's].
+    /// Its model (default: the recipe's).
     #[must_use]
     pub fn model(mut self, name: &str) -> Self {
         self.asked.options.model = Some(name.to_owned());
         self
     }
 
-    /// Its seed [default: 0].
+    /// Its seed (default: 0).
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.asked.seed = Some(seed);
         self
     }
 
-    /// Where it computes: `auto`, `cpu`, `cuda`, `cuda:1`, `metal` [default: `auto`].
+    /// Where it computes: `auto`, `cpu`, `cuda`, `cuda:1`, `metal` (default: `auto`).
     #[must_use]
     pub fn device(mut self, name: &str) -> Self {
         self.asked.options.device = Some(name.to_owned());
@@ -122,7 +122,7 @@ impl Run {
         self
     }
 
-    /// Which checkpoint counts [default: that of the best worst group on validation].
+    /// Which checkpoint counts (default: that of the best worst group on validation).
     #[must_use]
     pub fn select(mut self, selection: Selection) -> Self {
         self.asked.options.select = Some(selection);
@@ -136,7 +136,7 @@ impl Run {
         self
     }
 
-    /// Its folder [default: `runs/<dataset>-<method>-<seed>`].
+    /// Its folder (default: `runs/<dataset>-<method>-<seed>`).
     #[must_use]
     pub fn folder(mut self, folder: impl AsRef<Path>) -> Self {
         self.folder = Some(folder.as_ref().to_owned());

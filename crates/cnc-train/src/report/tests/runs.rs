@@ -139,6 +139,7 @@ pub(super) fn two_stages() -> RunView {
             device: "cpu".into(),
             threads: 2,
             limit: None,
+            weights: vec!["no weights in model: drawn at random from the seed".into()],
             skipped_rows: 0,
             duration_s: 61.0,
             peak_memory_bytes: None,

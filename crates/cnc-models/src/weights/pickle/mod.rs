@@ -1,14 +1,18 @@
 //! The part of Python's pickle format that state dicts are made of.
 //!
 //! A pickle is a program for a small stack machine, and Python's machine may call any function that it names. This one
-//! calls none: it knows the few constructors of `torch.save` by name, stands for what they would make with plain data,
-//! and refuses every other name. It runs in time and memory in proportion to the length of the pickle, whatever is in it.
+//! calls none: it knows the few constructors of `torch.save` by name and stands for what they would make with plain data.
+//! Of what any other name would make it keeps the name alone, so that the settings and optimisers beside a state dict
+//! can be passed over. It runs in time and memory in proportion to the length of the pickle, whatever is in it.
 //!
-//! Format: CPython's `pickletools.py`, protocol 2, which `torch.save` writes unless told otherwise.
+//! Format: CPython's `pickletools.py`, protocols 1 to 5; `torch.save` writes 2 unless told otherwise.
+
+mod values;
 
 use std::collections::HashMap;
 
-use candle_core::DType;
+pub(super) use values::Format;
+use values::{Global, Value};
 
 /// Why a pickle is not a state dict.
 pub(super) type Problem = String;
@@ -19,7 +23,7 @@ pub(super) struct TensorEntry {
     /// Name of the file with its storage.
     pub storage: String,
     /// Number format of the storage.
-    pub dtype: DType,
+    pub format: Format,
     /// Values before its first one.
     pub offset: usize,
     pub shape: Vec<usize>,
@@ -33,79 +37,15 @@ pub(super) enum Entry {
     Tensor(TensorEntry),
     /// A dictionary inside: its entries.
     Dict(Vec<(String, Entry)>),
-    /// A number, a text, a list: by its kind.
-    Other(&'static str),
-}
-
-/// Values on the stack. What is larger than a number is in [`Machine`]'s lists, by index, so that copies are cheap and
-/// what contains itself does no harm.
-#[derive(Debug, Clone, Copy)]
-enum Value {
-    Mark,
-    None,
-    Bool,
-    Float,
-    Int(i64),
-    Text(usize),
-    Tuple(usize),
-    /// Its items are of no interest.
-    List,
-    Dict(usize),
-    Global(Global),
-    Storage(usize),
-    Tensor(usize),
-}
-
-impl Value {
-    fn kind(self) -> &'static str {
-        match self {
-            Self::Mark => "a mark",
-            Self::None => "None",
-            Self::Bool => "a truth value",
-            Self::Float | Self::Int(_) => "a number",
-            Self::Text(_) => "a text",
-            Self::Tuple(_) => "a tuple",
-            Self::List => "a list",
-            Self::Dict(_) => "a dictionary",
-            Self::Global(_) => "a type",
-            Self::Storage(_) => "a storage",
-            Self::Tensor(_) => "a tensor",
-        }
-    }
-}
-
-/// All that a state dict may name.
-#[derive(Debug, Clone, Copy)]
-enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    Storage(DType),
-}
-
-impl Global {
-    fn find(module: &str, name: &str) -> Result<Self, Problem> {
-        Ok(match (module, name) {
-            ("collections", "OrderedDict") => Self::OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2") => Self::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => Self::RebuildParameter,
-            ("torch", "FloatStorage") => Self::Storage(DType::F32),
-            ("torch", "DoubleStorage") => Self::Storage(DType::F64),
-            ("torch", "HalfStorage") => Self::Storage(DType::F16),
-            ("torch", "BFloat16Storage") => Self::Storage(DType::BF16),
-            ("torch", "LongStorage") => Self::Storage(DType::I64),
-            ("torch", "IntStorage") => Self::Storage(DType::I32),
-            ("torch", "ShortStorage") => Self::Storage(DType::I16),
-            ("torch", "ByteStorage" | "BoolStorage") => Self::Storage(DType::U8),
-            _ => return Err(format!("it asks for `{module}.{name}`, and only tensors are read")),
-        })
-    }
+    /// A number, a text, a list, what a name that is not known would make: by its kind.
+    Other(String),
 }
 
 #[derive(Debug, Clone)]
 struct Storage {
     file: String,
-    dtype: DType,
+    /// None where the tensors say it.
+    format: Option<Format>,
 }
 
 /// The entries of the pickle's outermost dictionary.
@@ -113,7 +53,7 @@ pub(super) fn entries(bytes: &[u8]) -> Result<Vec<(String, Entry)>, Problem> {
     let mut machine = Machine { bytes, ..Machine::default() };
     match machine.run()? {
         Value::Dict(index) => Ok(machine.entries_of(index, 1)),
-        other => Err(format!("it holds {} and no dictionary of tensors", other.kind())),
+        other => Err(format!("it holds {} and no dictionary of tensors", machine.kind(other))),
     }
 }
 
@@ -128,6 +68,8 @@ struct Machine<'a> {
     dicts: Vec<Vec<(Value, Value)>>,
     storages: Vec<Storage>,
     tensors: Vec<TensorEntry>,
+    /// Names that are not known.
+    others: Vec<String>,
 }
 
 impl<'a> Machine<'a> {
@@ -138,6 +80,7 @@ impl<'a> Machine<'a> {
             match code {
                 0x80 => self.take::<1>().map(|_| ())?,
                 b'.' => return self.pop(),
+                0x95 => self.take::<8>().map(|_| ())?,
                 b'(' => self.stack.push(Value::Mark),
                 b'N' => self.stack.push(Value::None),
                 0x88 | 0x89 => self.stack.push(Value::Bool),
@@ -145,44 +88,25 @@ impl<'a> Machine<'a> {
                     self.take::<8>()?;
                     self.stack.push(Value::Float);
                 }
-                b'K' => {
-                    let [byte] = self.take()?;
-                    self.stack.push(Value::Int(byte.into()));
-                }
-                b'M' => {
-                    let value = u16::from_le_bytes(self.take()?);
-                    self.stack.push(Value::Int(value.into()));
-                }
-                b'J' => {
-                    let value = i32::from_le_bytes(self.take()?);
-                    self.stack.push(Value::Int(value.into()));
-                }
-                0x8a => self.long()?,
-                b'X' => {
-                    let length = u32::from_le_bytes(self.take()?);
-                    let text = self.slice(length as usize)?;
+                b'K' | b'M' | b'J' | b'I' | b'L' | 0x8a => self.whole_number(code)?,
+                b'X' | 0x8c | 0x8d => {
+                    let text = self.counted(code)?;
                     self.push_text(text)?;
+                }
+                b'B' | b'C' | b'T' | b'U' | 0x8e | 0x96 => {
+                    self.counted(code)?;
+                    self.stack.push(Value::Bytes);
                 }
                 b'c' => {
                     let (module, name) = (self.line()?, self.line()?);
-                    self.stack.push(Value::Global(Global::find(module, name)?));
+                    self.push_global(module, name);
                 }
-                b'q' => {
-                    let [index] = self.take()?;
-                    self.remember(index.into())?;
+                0x93 => {
+                    let (name, module) = (self.pop()?, self.pop()?);
+                    let (module, name) = (self.text(Some(&module))?, self.text(Some(&name))?);
+                    self.push_global(module, name);
                 }
-                b'r' => {
-                    let index = u32::from_le_bytes(self.take()?);
-                    self.remember(index)?;
-                }
-                b'h' => {
-                    let [index] = self.take()?;
-                    self.recall(index.into())?;
-                }
-                b'j' => {
-                    let index = u32::from_le_bytes(self.take()?);
-                    self.recall(index)?;
-                }
+                b'q' | b'r' | b'h' | b'j' | 0x94 => self.memo(code)?,
                 b')' => self.push_tuple(Vec::new()),
                 0x85..=0x87 => {
                     let start = self.stack.len().checked_sub(usize::from(code - 0x84)).ok_or_else(too_little)?;
@@ -193,10 +117,20 @@ impl<'a> Machine<'a> {
                     let items = self.pop_to_mark()?;
                     self.push_tuple(items);
                 }
-                b']' => self.stack.push(Value::List),
+                // Lists and sets, whose items nobody asks for.
+                b']' | 0x8f => self.stack.push(Value::List),
                 b'a' => self.pop().map(|_| ())?,
-                b'e' => self.pop_to_mark().map(|_| ())?,
+                b'e' | 0x90 => self.pop_to_mark().map(|_| ())?,
+                b'l' | 0x91 => {
+                    self.pop_to_mark()?;
+                    self.stack.push(Value::List);
+                }
                 b'}' => self.push_dict(),
+                b'd' => {
+                    let items = self.pop_to_mark()?;
+                    self.push_dict();
+                    self.set_items(&items)?;
+                }
                 b's' => {
                     let (value, key) = (self.pop()?, self.pop()?);
                     self.set_items(&[key, value])?;
@@ -205,13 +139,24 @@ impl<'a> Machine<'a> {
                     let items = self.pop_to_mark()?;
                     self.set_items(&items)?;
                 }
+                b'0' => self.pop().map(|_| ())?,
+                b'1' => self.pop_to_mark().map(|_| ())?,
+                b'2' => {
+                    let value = *self.stack.last().ok_or_else(too_little)?;
+                    self.stack.push(value);
+                }
                 b'Q' => self.persistent()?,
-                b'R' => self.reduce()?,
+                b'R' | 0x81 => self.reduce()?,
+                // Named arguments, of which nothing that is known has any.
+                0x92 => {
+                    self.pop()?;
+                    self.reduce()?;
+                }
                 // The attributes of a dictionary: what versions its parts have.
                 b'b' => {
                     self.pop()?;
                     match self.stack.last() {
-                        Some(Value::Dict(_)) => {}
+                        Some(Value::Dict(_) | Value::Unmade(_)) => {}
                         other => return Err(unexpected("attributes of a dictionary", other)),
                     }
                 }
@@ -240,6 +185,34 @@ impl<'a> Machine<'a> {
         let line = self.slice(length)?;
         self.at += 1;
         std::str::from_utf8(line).map_err(|_| "a name in it is not UTF-8".to_owned())
+    }
+
+    /// The bytes behind their number.
+    fn counted(&mut self, code: u8) -> Result<&'a [u8], Problem> {
+        let length = match code {
+            b'C' | b'U' | 0x8c => u64::from(u8::from_le_bytes(self.take()?)),
+            b'B' | b'T' | b'X' => u64::from(u32::from_le_bytes(self.take()?)),
+            _ => u64::from_le_bytes(self.take()?),
+        };
+        self.slice(usize::try_from(length).map_err(|_| cut_short())?)
+    }
+
+    fn whole_number(&mut self, code: u8) -> Result<(), Problem> {
+        let value = match code {
+            b'K' => u8::from_le_bytes(self.take()?).into(),
+            b'M' => u16::from_le_bytes(self.take()?).into(),
+            b'J' => i32::from_le_bytes(self.take()?).into(),
+            0x8a => return self.long(),
+            // In decimal, up to protocol 1; truth values are 00 and 01.
+            _ => {
+                let line = self.line()?;
+                let number = line.strip_suffix('L').unwrap_or(line).parse();
+                self.stack.push(number.map_or(Value::Float, Value::Int));
+                return Ok(());
+            }
+        };
+        self.stack.push(Value::Int(value));
+        Ok(())
     }
 
     /// A whole number of any length; those of tensors have eight bytes at most.
@@ -288,21 +261,44 @@ impl<'a> Machine<'a> {
         self.dicts.push(Vec::new());
     }
 
-    fn remember(&mut self, index: u32) -> Result<(), Problem> {
-        let value = *self.stack.last().ok_or_else(too_little)?;
-        self.memo.insert(index, value);
+    /// Remembers the value on top, or recalls one.
+    fn memo(&mut self, code: u8) -> Result<(), Problem> {
+        let index = match code {
+            b'q' | b'h' => u8::from_le_bytes(self.take()?).into(),
+            b'r' | b'j' => u32::from_le_bytes(self.take()?),
+            _ => u32::try_from(self.memo.len()).map_err(|_| too_little())?,
+        };
+        if matches!(code, b'h' | b'j') {
+            self.stack.push(*self.memo.get(&index).ok_or_else(too_little)?);
+        } else {
+            self.memo.insert(index, *self.stack.last().ok_or_else(too_little)?);
+        }
         Ok(())
     }
 
-    fn recall(&mut self, index: u32) -> Result<(), Problem> {
-        let value = *self.memo.get(&index).ok_or_else(too_little)?;
-        self.stack.push(value);
-        Ok(())
+    fn push_global(&mut self, module: &str, name: &str) {
+        let global = Global::find(module, name).unwrap_or_else(|| {
+            self.others.push(format!("{module}.{name}"));
+            Global::Other(self.others.len() - 1)
+        });
+        self.stack.push(Value::Global(global));
+    }
+
+    /// What a value is, with the name of what would make it.
+    fn kind(&self, value: Value) -> String {
+        match value {
+            Value::Unmade(index) => {
+                let name = self.others.get(index).map_or("an unknown name", String::as_str);
+                format!("what `{name}` makes")
+            }
+            other => other.kind().to_owned(),
+        }
     }
 
     fn set_items(&mut self, items: &[Value]) -> Result<(), Problem> {
         let dict = match self.stack.last() {
             Some(Value::Dict(index)) => self.dicts.get_mut(*index),
+            Some(Value::Unmade(_)) => return Ok(()),
             _ => None,
         };
         let dict = dict.ok_or_else(|| "it sets items of what is no dictionary".to_owned())?;
@@ -335,10 +331,17 @@ impl<'a> Machine<'a> {
     fn persistent(&mut self) -> Result<(), Problem> {
         let id = self.pop()?;
         let items = self.items(Some(&id))?;
-        let Some(Value::Global(Global::Storage(dtype))) = items.get(1) else {
-            return Err(unexpected("the type of a storage", items.get(1)));
+        let format = match items.get(1) {
+            Some(Value::Global(Global::Format(format))) => Some(*format),
+            Some(Value::Global(Global::Untyped)) => None,
+            Some(Value::Global(Global::Other(name))) => {
+                let unmade = Value::Unmade(*name);
+                self.stack.push(unmade);
+                return Ok(());
+            }
+            other => return Err(unexpected("the type of a storage", other)),
         };
-        let storage = Storage { file: self.text(items.get(2))?.to_owned(), dtype: *dtype };
+        let storage = Storage { file: self.text(items.get(2))?.to_owned(), format };
         self.stack.push(Value::Storage(self.storages.len()));
         self.storages.push(storage);
         Ok(())
@@ -347,36 +350,61 @@ impl<'a> Machine<'a> {
     fn reduce(&mut self) -> Result<(), Problem> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let items = self.items(Some(&arguments))?;
-        match function {
-            Value::Global(Global::OrderedDict) if items.is_empty() => self.push_dict(),
+        let made = match function {
+            Value::Global(Global::Other(name)) => Value::Unmade(name),
+            Value::Global(Global::OrderedDict) if items.is_empty() => {
+                self.push_dict();
+                return Ok(());
+            }
             // (tensor, requires_grad, hooks)
             Value::Global(Global::RebuildParameter) => match items.first() {
-                Some(tensor @ Value::Tensor(_)) => {
-                    let tensor = *tensor;
-                    self.stack.push(tensor);
-                }
+                Some(tensor @ (Value::Tensor(_) | Value::Unmade(_))) => *tensor,
                 other => return Err(unexpected("a tensor", other)),
             },
-            // (storage, offset, shape, strides, requires_grad, hooks)
-            Value::Global(Global::RebuildTensor) => {
-                let storage = match items.first() {
-                    Some(Value::Storage(index)) => self.storages.get(*index),
-                    _ => None,
-                };
-                let storage = storage.ok_or_else(|| unexpected("a storage", items.first()))?;
-                let tensor = TensorEntry {
-                    storage: storage.file.clone(),
-                    dtype: storage.dtype,
-                    offset: size(items.get(1))?,
-                    shape: self.sizes(items.get(2))?,
-                    strides: self.sizes(items.get(3))?,
-                };
+            Value::Global(global @ (Global::RebuildTensor | Global::RebuildTyped)) => {
+                let described = self.described(global, items)?;
+                self.push_tensor(described);
+                return Ok(());
+            }
+            other => return Err(unexpected("a tensor or a dictionary", Some(&other))),
+        };
+        self.stack.push(made);
+        Ok(())
+    }
+
+    /// A tensor of (storage, offset, shape, strides, requires_grad, hooks), and with [`Global::RebuildTyped`] its number
+    /// format; or what stands for one that is not read.
+    fn described(&self, global: Global, items: &[Value]) -> Result<std::result::Result<TensorEntry, Value>, Problem> {
+        let storage = match items.first() {
+            Some(Value::Storage(index)) => self.storages.get(*index),
+            Some(unmade @ Value::Unmade(_)) => return Ok(Err(*unmade)),
+            _ => None,
+        };
+        let storage = storage.ok_or_else(|| unexpected("a storage", items.first()))?;
+        let format = match (global, storage.format, items.get(6)) {
+            (Global::RebuildTyped, _, Some(Value::Global(Global::Format(format)))) => Some(*format),
+            (Global::RebuildTyped, _, Some(Value::Global(Global::Other(name)))) => {
+                return Ok(Err(Value::Unmade(*name)));
+            }
+            (_, format, _) => format,
+        };
+        Ok(Ok(TensorEntry {
+            storage: storage.file.clone(),
+            format: format.ok_or_else(|| unexpected("a number format", items.get(6)))?,
+            offset: size(items.get(1))?,
+            shape: self.sizes(items.get(2))?,
+            strides: self.sizes(items.get(3))?,
+        }))
+    }
+
+    fn push_tensor(&mut self, described: std::result::Result<TensorEntry, Value>) {
+        match described {
+            Ok(tensor) => {
                 self.stack.push(Value::Tensor(self.tensors.len()));
                 self.tensors.push(tensor);
             }
-            other => return Err(unexpected("a tensor or a dictionary", Some(&other))),
+            Err(unmade) => self.stack.push(unmade),
         }
-        Ok(())
     }
 
     /// Entries with a text as their key; of dictionaries inside down to `depth`.
@@ -386,7 +414,7 @@ impl<'a> Machine<'a> {
             let entry = match value {
                 Value::Tensor(index) => self.tensors.get(*index).cloned().map(Entry::Tensor),
                 Value::Dict(index) if depth > 0 => Some(Entry::Dict(self.entries_of(*index, depth - 1))),
-                other => Some(Entry::Other(other.kind())),
+                other => Some(Entry::Other(self.kind(*other))),
             };
             Some((self.text(Some(key)).ok()?.to_owned(), entry?))
         };
