@@ -36,6 +36,15 @@ write("parquet", "whole-numbers", table([0, 1, 2], "none", False))
 write("parquet", "text-in-a-dictionary", table(["a", "b", "a"], "none", True))
 write("parquet", "compressed", table([True, False, True], "snappy", True))
 
+for name, mode, options in [("baseline", "RGB", {}), ("progressive", "RGB", {"progressive": True}), ("inks", "CMYK", {})]:
+    out = io.BytesIO()
+    Image.linear_gradient("L").resize((17, 9)).convert(mode).save(out, "JPEG", quality=50, **options)
+    write("image", name, out.getvalue())
+write("image", "png", picture()["bytes"])
+out = io.BytesIO()
+Image.new("RGB", (3, 2), "red").save(out, "WEBP")
+write("image", "webp", out.getvalue())
+
 tensors = {"fc.bias": np.zeros(2, np.float32), "conv1.bias": np.ones(6, np.float16)}
 write("parameters", "two-tensors", save(tensors, {"format": "pt"}))
 
