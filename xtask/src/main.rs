@@ -1,9 +1,12 @@
 //! Developer and data chores. They may use the network; the program itself never does.
 
+#![forbid(unsafe_code)]
+
 mod cache;
 mod connection;
 mod content;
 mod digits;
+mod dist;
 mod fetch;
 mod listing;
 mod progress;
@@ -89,6 +92,13 @@ enum Chore {
     /// Draw datasets/digits/{train,test}.parquet from MNIST again.
     #[command(after_help = "Example:\n  cargo xtask fetch cmnist && cargo xtask digits")]
     Digits,
+    /// Build `cnc-train` as one file for other machines, into dist/.
+    #[command(after_help = "Examples:\n  cargo xtask dist\n  cargo xtask dist --target x86_64-unknown-linux-musl")]
+    Dist {
+        /// Another platform, whose Rust target and C compiler are installed.
+        #[arg(long, value_name = "TARGET")]
+        target: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -100,6 +110,7 @@ fn main() -> ExitCode {
             synth::run(dataset, &out, &synth::Amount { size: (!full).then_some(size), seed, side })
         }
         Chore::Digits => digits::run(),
+        Chore::Dist { target } => dist::run(target.as_deref()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

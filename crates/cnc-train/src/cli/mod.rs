@@ -18,6 +18,7 @@ mod report;
 mod say;
 mod start;
 mod train;
+mod version;
 
 use say::note;
 
@@ -29,6 +30,7 @@ use say::note;
 #[derive(Debug, Parser)]
 #[command(
     version,
+    long_version = version::long(),
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
     after_help = "Examples:

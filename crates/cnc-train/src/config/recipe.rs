@@ -70,7 +70,7 @@ impl Recipe {
         is_text: bool,
         further: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, UsageError> {
-        let mut general = Self::parse("general recipe", include_str!("../../../../datasets/recipe.toml"))?;
+        let mut general = Self::parse("general recipe", include_str!("../../recipe.toml"))?;
         for (method, settings) in further {
             let table: Table =
                 settings.parse().map_err(|e| UsageError(format!("settings of method `{method}`: not TOML: {e}")))?;

@@ -66,7 +66,7 @@ fn no_recipe_of_a_dataset_repeats_what_it_would_have_without() {
 
 #[test]
 fn every_value_of_a_recipe_has_a_tag_that_its_head_explains() {
-    let general = ("general", include_str!("../../../../datasets/recipe.toml"));
+    let general = ("general", include_str!("../../recipe.toml"));
     for (name, text) in builtin::names().map(|name| (name, builtin::recipe(name).unwrap())).chain([general]) {
         let head: String = text.lines().take_while(|line| line.starts_with('#')).collect();
         for line in text.lines().filter(|line| !line.starts_with(['#', '['])) {
