@@ -4,7 +4,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use cnc_nn::ops::{
     Activation, Mask, OpError, Sequences, activate, add_norm, dropout, embedding, feed_forward, layer_norm, linear,
-    self_attention, softmax,
+    pad, self_attention, softmax, unpad,
 };
 use cnc_nn::oracle::blocks::{Attention, Join, attention_sublayer, feed_forward_sublayer};
 use cnc_nn::{InstructionSet, oracle};
@@ -199,6 +199,39 @@ fn self_attention_agrees_over_several_blocks_of_queries() {
         &[&[686, 8], &[80, 8], &[80], &[80, 8], &[80], &[80, 8], &[80]],
         3,
     );
+}
+
+#[test]
+fn a_padded_batch_is_attended_to_as_its_mask_says() {
+    let hidden = [[1u8, 1, 0, 1, 0], [1, 0, 0, 0, 0], [1, 1, 1, 1, 1]];
+    let mask = Tensor::new(&hidden, &Device::Cpu).unwrap();
+    let mut generator = ChaCha8Rng::seed_from_u64(1);
+    let x = Var::from_tensor(&draw(&[3, 5, 8], &mut generator)).unwrap();
+    let (weight, bias) = (draw(&[8, 8], &mut generator), draw(&[8], &mut generator));
+    let (rows, sequences) = unpad(&x, &mask).unwrap();
+    let y = self_attention(&rows, [(&weight, &bias); 3], 1, &sequences, None).unwrap();
+
+    // One head, one map: softmax of the scores plus the mask, as text books have it.
+    let projected = x.broadcast_matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
+    let scores = (projected.matmul(&projected.t().unwrap()).unwrap() / 8f64.sqrt()).unwrap();
+    let hide = ((mask.to_dtype(DType::F32).unwrap() - 1.0).unwrap() * 1e30).unwrap().unsqueeze(1).unwrap();
+    let p = candle_nn::ops::softmax(&scores.broadcast_add(&hide).unwrap(), 2).unwrap();
+    let expected = p.matmul(&projected).unwrap();
+    let (expected_rows, _) = unpad(&expected, &mask).unwrap();
+    let difference =
+        |a: &Tensor, b: &Tensor| (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+    assert!(difference(&y, &expected_rows) < 1e-5);
+
+    let gradient = |y: &Tensor| y.sqr().unwrap().sum_all().unwrap().backward().unwrap().get(&x).unwrap().clone();
+    let (ours, theirs) = (gradient(&pad(&y, &sequences).unwrap()), gradient(&expected_rows));
+    assert!(difference(&ours, &theirs) < 1e-4);
+    assert_eq!(
+        ours.get(1).unwrap().narrow(0, 1, 4).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap(),
+        0.0
+    );
+
+    assert!(unpad(&x, &mask.narrow(1, 0, 4).unwrap()).is_err());
+    assert!(pad(&y, &Sequences::new(&[2, 2])).is_err());
 }
 
 #[test]
