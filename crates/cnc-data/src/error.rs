@@ -35,6 +35,14 @@ pub enum DataError {
         /// What is wrong and what was expected.
         problem: String,
     },
+    /// A folder or a table that no manifest can be guessed for.
+    #[error("{}: {problem}", path.display())]
+    Survey {
+        /// The folder or the table.
+        path: PathBuf,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
     /// A file of a hub repository that is not in the local cache.
     #[error("{file} of {repository} is not on this machine ({problem})")]
     NotFetched {

@@ -15,6 +15,7 @@ mod preparation;
 mod remedy;
 mod rows;
 pub mod strict_toml;
+pub mod survey;
 pub mod table;
 mod text;
 

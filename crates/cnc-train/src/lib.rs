@@ -9,6 +9,7 @@ mod error;
 mod event;
 #[doc(hidden)]
 pub mod fuzzing;
+mod init;
 mod methods;
 mod predict;
 mod record;

@@ -76,6 +76,12 @@ impl ParquetFile {
         usize::try_from(self.metadata.file_metadata().num_rows()).unwrap_or(0)
     }
 
+    /// The names of its columns.
+    pub(crate) fn columns(&self) -> Vec<String> {
+        let schema = self.metadata.file_metadata().schema_descr();
+        schema.root_schema().get_fields().iter().map(|field| field.name().to_string()).collect()
+    }
+
     /// All cells of a column of integers, truth values or text.
     ///
     /// # Errors

@@ -122,6 +122,11 @@ impl TextTable {
         self.rows
     }
 
+    /// The names of its columns, read or not.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// Whether the table has a column of this name.
     #[must_use]
     pub fn has(&self, column: &str) -> bool {

@@ -11,6 +11,7 @@ mod check;
 mod compare;
 mod datasets;
 mod evaluate;
+mod init;
 mod methods;
 mod predict;
 mod progress;
@@ -56,6 +57,8 @@ enum Command {
     Datasets,
     /// Read and decode all of a dataset, count its rows and groups, warn, train nothing.
     Check(check::Arguments),
+    /// A manifest and a recipe for data that have none: look at them, guess, say what is assumed.
+    Init(init::Arguments),
     /// Several methods with several seeds: one table, with what the papers report beside it.
     Compare(compare::Arguments),
     /// The group table of a finished run, on any split.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check(arguments)) => check::run(&arguments),
         Some(Command::Compare(arguments)) => compare::run(&arguments),
         Some(Command::Datasets) => datasets::run(),
+        Some(Command::Init(arguments)) => init::run(&arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
         Some(Command::Methods) => methods::run(),
         Some(Command::Predict(arguments)) => predict::run(&arguments),
