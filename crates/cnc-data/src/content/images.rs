@@ -54,13 +54,13 @@ impl Images {
     ) -> Result<Self, DataError> {
         let column = &manifest.layout.input.column;
         let place = |(table, used): (&Table, &bool)| {
-            let place = match table {
+            let place = match table.with_images(column) {
                 _ if !used => Place::Nowhere,
-                Table::Text(_) => Place::Folder {
+                Some(file) => Place::Pack(Pack::open_or_make(file, column, cache)?),
+                None => Place::Folder {
                     root: manifest.image_folder()?,
                     names: table.cells(column)?.iter().map(crate::table::Cell::text).collect(),
                 },
-                Table::Parquet(file) => Place::Pack(Pack::open_or_make(file, column, cache)?),
             };
             Ok(ImageFile { table: table.name().to_string(), column: column.clone(), place })
         };

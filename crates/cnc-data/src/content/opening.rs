@@ -15,7 +15,7 @@ use crate::image::{ImageError, Picture};
 use crate::manifest::{Attribute, Colouring, Manifest, SplitName};
 use crate::options::OpenOptions;
 use crate::remedy::Remedy;
-use crate::rows::{Row, Rows, SplitRows, Table};
+use crate::rows::{Row, Rows, SplitRows};
 use crate::table::parquet::{ImageRows, ParquetFile};
 
 /// Bytes of decoded images that are kept: more than all of CMNIST*'s, little of a usual machine's memory.
@@ -88,14 +88,14 @@ impl Opener<'_> {
         let Some((row, table)) = table else {
             return Err(self.manifest.split_error(SplitName::Train, "has no images".to_string()));
         };
-        match table {
-            Table::Text(_) => {
+        match table.with_images(&self.manifest.layout.input.column) {
+            None => {
                 let images = self.images(rows)?;
                 let mut bytes = Vec::new();
                 images.read(row, &mut bytes)?;
                 self.prepare(&bytes).map_err(|problem| images.error(row, &problem))
             }
-            Table::Parquet(file) => {
+            Some(file) => {
                 for batch in file.images(&self.manifest.layout.input.column)? {
                     let batch = batch?;
                     if let Some(i) = row.row.checked_sub(batch.first()).filter(|i| *i < batch.len()) {
@@ -192,9 +192,9 @@ impl Opener<'_> {
         let mut folder = Vec::new();
         for (index, table) in rows.files.iter().enumerate() {
             let targets = targets(rows, index);
-            match table {
-                Table::Text(_) => folder.extend(targets),
-                Table::Parquet(file) => self.keep_parquet(file, &targets, &mut stores)?,
+            match table.with_images(&self.manifest.layout.input.column) {
+                None => folder.extend(targets),
+                Some(file) => self.keep_parquet(file, &targets, &mut stores)?,
             }
         }
         if !folder.is_empty() {

@@ -93,12 +93,58 @@ pub(crate) struct Labels {
     pub(crate) rule: Rule,
 }
 
+impl Labels {
+    /// The name that a cell stands for, and the value that it has it by.
+    ///
+    /// What a cell means does not depend on the file's type or on the order of the names: names match names first, and numbers count
+    /// through the names only where no name is a number or a truth value itself.
+    pub(crate) fn find(&self, cell: &Cell) -> Option<(u32, Cell)> {
+        let Rule::Values { values, listed } = &self.rule else { return None };
+        let value = cell.value();
+        let known = |value: Cell| values.get(&value).map(|index| (*index, value));
+        if let Some(found) = known(value.clone()) {
+            return Some(found);
+        }
+        let counterpart = value.counterpart();
+        if *listed {
+            return counterpart.and_then(known);
+        }
+        let position = if let Cell::Truth(_) = value { counterpart? } else { value };
+        match position {
+            Cell::Integer(position) if self.names_are_words() => {
+                let index = u32::try_from(position).ok().filter(|index| (*index as usize) < self.names.len())?;
+                Some((index, Cell::Integer(position)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a cell could be a name as well as a number of one: 1 where the names are true and false.
+    pub(crate) fn is_ambiguous(&self, cell: &Cell) -> bool {
+        let Rule::Values { values, listed: false } = &self.rule else { return false };
+        cell.value().counterpart().is_some_and(|other| values.contains_key(&other))
+    }
+
+    /// The values that cells may have, for messages.
+    pub(crate) fn known(&self) -> Vec<String> {
+        let Rule::Values { values, listed } = &self.rule else { return Vec::new() };
+        let positions = if !*listed && self.names_are_words() { 0..self.names.len() } else { 0..0 };
+        positions.map(|position| position.to_string()).chain(values.keys().map(Cell::to_string)).collect()
+    }
+
+    /// Whether no name is a number or a truth value, so that numbers can be those of names.
+    pub(crate) fn names_are_words(&self) -> bool {
+        self.names.iter().all(|name| matches!(Cell::Text(name.clone()).value(), Cell::Text(_)))
+    }
+}
+
 /// Which cell has which name.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Rule {
     Values {
+        /// By their [`Cell::value`].
         values: BTreeMap<Cell, u32>,
-        /// Whether the manifest lists the values; else 0, 1, ... and the names are accepted.
+        /// Whether the manifest lists the values; else they are the names, and 0, 1, ... where no name is a number.
         listed: bool,
     },
     /// Shares in [0, 1]: the second of two names from here on.

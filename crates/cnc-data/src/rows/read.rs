@@ -126,24 +126,21 @@ impl Reader<'_> {
 
     fn labels(&mut self, table: &Table) -> Result<Vec<u32>, DataError> {
         let class = &self.manifest.layout.class;
-        let values = match &class.rule {
-            Rule::Values { values, .. } => values,
-            Rule::Threshold(threshold) => {
-                let labels: Vec<u32> = shares::all_reach(table, &class.column, *threshold)?;
-                self.classes_seen.extend(&labels);
-                return Ok(labels);
-            }
-        };
+        if let Rule::Threshold(threshold) = &class.rule {
+            let labels: Vec<u32> = shares::all_reach(table, &class.column, *threshold)?;
+            self.classes_seen.extend(&labels);
+            return Ok(labels);
+        }
         let cells = table.cells(&class.column)?;
         let mut labels = Vec::with_capacity(cells.len());
         for (row, cell) in cells.into_iter().enumerate() {
-            labels.push(match index(class, &cell) {
-                Some(label) => label,
-                None if cell == Cell::Integer(-1) => HIDDEN,
-                None => return Err(unknown(table, class, row, &cell, "class.values")),
-            });
-            let other = cell.other_form().filter(|_| !values.contains_key(&cell));
-            self.cells_seen.insert(other.unwrap_or(cell));
+            let (label, value) = match class.find(&cell) {
+                Some(found) => found,
+                None if cell.value() == Cell::Integer(-1) => (HIDDEN, cell),
+                None => return Err(unknown(table, class, row, &cell, "class")),
+            };
+            labels.push(label);
+            self.cells_seen.insert(value);
         }
         self.classes_seen.extend(&labels);
         Ok(labels)
@@ -161,8 +158,9 @@ impl Reader<'_> {
                     reach.into_iter().map(|reach| u32::from(reach == Some(true))).collect()
                 }
                 Rule::Values { .. } => {
-                    let known = |(row, cell): (usize, Cell)| {
-                        index(attribute, &cell).ok_or_else(|| unknown(table, attribute, row, &cell, "attribute.values"))
+                    let known = |(row, cell): (usize, Cell)| match attribute.find(&cell) {
+                        Some((index, _)) => Ok(index),
+                        None => Err(unknown(table, attribute, row, &cell, "attribute")),
                     };
                     table.cells(&attribute.column)?.into_iter().enumerate().map(known).collect::<Result<_, _>>()?
                 }
@@ -195,10 +193,10 @@ impl Reader<'_> {
             let rows = self.rows(table)?;
             let Some(table) = self.files.last() else { continue };
             for (row, cell) in rows.into_iter().zip(cells) {
-                let other = cell.other_form();
+                let (value, other) = (cell.value(), cell.value().counterpart());
                 let belongs = |split: &SplitName| {
                     let from = &self.manifest.layout.splits.rule(*split).from;
-                    let is_one = |value: &Cell| *value == cell || Some(value) == other.as_ref();
+                    let is_one = |listed: &Cell| listed.value() == value || Some(listed.value()) == other;
                     matches!(from, Origin::Values(values) if values.iter().any(is_one))
                 };
                 match SplitName::ALL.iter().zip(splits.iter_mut()).find(|(split, _)| belongs(split)) {
@@ -230,7 +228,7 @@ impl Reader<'_> {
         let hidden = rows.iter().filter(|row| row.label == HIDDEN).count();
         match rows.iter().find(|row| row.label == HIDDEN).map(|row| (row, self.files.get(row.file))) {
             Some((row, Some(file))) if hidden < rows.len() => {
-                Err(unknown(file, &self.manifest.layout.class, row.row, &Cell::Integer(-1), "class.values"))
+                Err(unknown(file, &self.manifest.layout.class, row.row, &Cell::Integer(-1), "class"))
             }
             Some(_) => Err(self.manifest.split_error(
                 split,
@@ -257,7 +255,10 @@ impl Reader<'_> {
             let of_class = || values.iter().filter(|(_, index)| **index == class).map(|(cell, _)| cell);
             let missing = match listed {
                 true => of_class().find(|cell| !self.cells_seen.contains(*cell)).map(Cell::to_string),
-                false => (!of_class().any(|cell| self.cells_seen.contains(cell))).then(|| class.to_string()),
+                false => (!self.classes_seen.contains(&class)).then(|| {
+                    let positions = self.manifest.layout.class.names_are_words().then(|| class.to_string());
+                    positions.into_iter().chain(of_class().map(Cell::to_string)).collect::<Vec<_>>().join(" or ")
+                }),
             };
             if let Some(cell) = missing {
                 let found: Vec<String> = self.cells_seen.iter().take(20).map(Cell::to_string).collect();
@@ -270,20 +271,23 @@ impl Reader<'_> {
     }
 }
 
-fn index(labels: &Labels, cell: &Cell) -> Option<u32> {
-    let Rule::Values { values, .. } = &labels.rule else { return None };
-    values.get(cell).or_else(|| values.get(&cell.other_form()?)).copied()
-}
-
-fn unknown(table: &Table, labels: &Labels, row: usize, cell: &Cell, key: &str) -> DataError {
-    let mut known = match &labels.rule {
-        Rule::Values { values, .. } => values.keys().take(21).map(Cell::to_string).collect(),
-        Rule::Threshold(_) => Vec::new(),
+/// A cell that has none of the names; `section` of the manifest has these.
+fn unknown(table: &Table, labels: &Labels, row: usize, cell: &Cell, section: &str) -> DataError {
+    let problem = if labels.is_ambiguous(cell) {
+        format!(
+            "{cell} could be a name or the number of one, where the names are {}: say in [{section}] which value has which name, for \
+             example values = [{}]",
+            labels.names.join(" and "),
+            (0..labels.names.len()).map(|index| index.to_string()).collect::<Vec<_>>().join(", ")
+        )
+    } else {
+        let mut known = labels.known();
+        if known.len() > 20 {
+            known.truncate(20);
+            known.push("...".to_string());
+        }
+        format!("{cell} is none of the manifest's {section}.values: {}", known.join(", "))
     };
-    if known.len() > 20 {
-        known[20] = "...".to_string();
-    }
-    let problem = format!("{cell} is none of the manifest's {key}: {}", known.join(", "));
     table.row_error(row, &labels.column, problem)
 }
 

@@ -55,6 +55,14 @@ impl Table {
         }
     }
 
+    /// The file that holds the images of a column itself, and not the names of their files.
+    pub(crate) fn with_images(&self, column: &str) -> Option<&ParquetFile> {
+        match self {
+            Self::Parquet(file) => (!file.holds_text(column)).then_some(file),
+            Self::Text(_) => None,
+        }
+    }
+
     /// All cells of a column of integers, truth values or text.
     pub(crate) fn cells(&self, column: &str) -> Result<Vec<Cell>, DataError> {
         match self {

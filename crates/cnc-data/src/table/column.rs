@@ -52,13 +52,16 @@ pub(super) fn number(written: &str) -> Result<Option<f64>, String> {
     }
     let found = match text.parse::<f64>() {
         Ok(number) => Some(number),
-        Err(_) => match Cell::from_text(text).other_form() {
-            Some(Cell::Integer(truth)) => Some(truth as f64),
+        Err(_) => match Cell::from_text(text).value() {
+            Cell::Truth(truth) => Some(f64::from(u8::from(truth))),
             _ => None,
         },
     };
     match found.filter(|number| !number.is_nan()) {
         Some(number) => Ok(Some(number)),
+        None if text.contains(',') && text.replacen(',', ".", 1).parse::<f64>().is_ok() => {
+            Err(format!("{text:?} has a decimal comma: write {}", text.replacen(',', ".", 1)))
+        }
         None => Err(format!("{text:?} is not a number")),
     }
 }

@@ -1,14 +1,74 @@
-//! What to say of bytes that are not UTF-8.
+//! From the bytes of a file to UTF-8, and what to say of bytes that are not text.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
 
 /// Ends a message about bytes that are not text.
 pub(super) const CONVERT: &str = "convert the file to UTF-8, for example with iconv -f latin1 -t utf-8";
 
-/// What to do with a file that begins with these bytes, which are not UTF-8.
-pub(super) fn convert(start: &[u8]) -> &'static str {
-    if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
-        "it looks like UTF-16: convert the file to UTF-8, for example with iconv -f utf-16 -t utf-8"
+/// Whether these are the first bytes of a gzip file.
+pub(super) fn is_gzip(start: &[u8]) -> bool {
+    start.starts_with(b"\x1f\x8b")
+}
+
+/// Why no table can begin with these bytes, if they are those of another kind of file.
+pub(super) fn foreign(start: &[u8]) -> Option<&'static str> {
+    let kinds: [(&[u8], &str); 5] = [
+        (
+            b"PK\x03\x04",
+            "is a spreadsheet (.xlsx, .ods) or another zip archive: save the sheet as CSV (UTF-8), or unpack the archive",
+        ),
+        (b"\xd0\xcf\x11\xe0", "is an old spreadsheet (.xls): save the sheet as CSV (UTF-8)"),
+        (b"PAR1", "is parquet: give it a name that ends in .parquet"),
+        (b"\x28\xb5\x2f\xfd", "is packed with zstd: unpack it, for example with zstd -d"),
+        (b"BZh", "is packed with bzip2: unpack it, for example with bunzip2"),
+    ];
+    kinds.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, problem)| *problem)
+}
+
+/// The order of the bytes of UTF-16 text that begins so, and the bytes of its mark: with a byte-order mark, or where every second
+/// byte of the first letters is zero, as of Latin letters.
+fn utf16(start: &[u8]) -> Option<(fn([u8; 2]) -> u16, usize)> {
+    let is_zero = |place: usize| start.iter().skip(place).step_by(2).take(8).all(|byte| *byte == 0);
+    let is_letter = |place: usize| start.iter().skip(place).step_by(2).take(8).all(|byte| *byte != 0);
+    match start {
+        [0xff, 0xfe, ..] => Some((u16::from_le_bytes, 2)),
+        [0xfe, 0xff, ..] => Some((u16::from_be_bytes, 2)),
+        [_, _, _, _, ..] if is_zero(1) && is_letter(0) => Some((u16::from_le_bytes, 0)),
+        [_, _, _, _, ..] if is_zero(0) && is_letter(1) => Some((u16::from_be_bytes, 0)),
+        _ => None,
+    }
+}
+
+/// Whether text that begins with these bytes is UTF-16.
+pub(super) fn is_utf16(start: &[u8]) -> bool {
+    utf16(start).is_some()
+}
+
+/// The bytes of a table as UTF-8, as far as its first bytes say that it is packed with gzip or written in UTF-16.
+///
+/// # Errors
+/// Another kind of file, or one that is damaged; for the end of a sentence that names it.
+pub(super) fn plain(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, String> {
+    let bytes = if is_gzip(&bytes) {
+        let mut unpacked = Vec::new();
+        let read = MultiGzDecoder::new(&*bytes).read_to_end(&mut unpacked);
+        read.map_err(|error| format!("does not unpack with gzip ({error}); copy it again"))?;
+        Cow::Owned(unpacked)
     } else {
-        CONVERT
+        bytes
+    };
+    if let Some(problem) = foreign(&bytes) {
+        return Err(problem.to_string());
+    }
+    let Some((unit, mark)) = utf16(&bytes) else { return Ok(bytes) };
+    let (pairs, rest) = bytes.get(mark..).unwrap_or_default().as_chunks::<2>();
+    let units: Vec<u16> = pairs.iter().map(|pair| unit(*pair)).collect();
+    match String::from_utf16(&units) {
+        Ok(text) if rest.is_empty() => Ok(Cow::Owned(text.into_bytes())),
+        _ => Err("looks like UTF-16 and is not: convert the file to UTF-8".to_string()),
     }
 }
 
@@ -20,6 +80,6 @@ pub(super) fn not_utf8(bytes: &[u8], body: &[u8], row: usize, line: u64) -> Stri
         "row {row} is not UTF-8 text (byte {} of the file, line {line}: {:?}); {}",
         bytes.len() - body.len() + good,
         near.escape_ascii().to_string(),
-        convert(bytes)
+        CONVERT
     )
 }

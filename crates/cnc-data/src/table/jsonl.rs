@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::column::{Column, Reading};
-use super::encoding::not_utf8;
+use super::encoding::{not_utf8, plain};
 use super::text::TextTable;
 use super::{Cell, DataFile};
 use crate::DataError;
@@ -19,7 +19,7 @@ use crate::DataError;
 /// The file is missing or empty, or a line is not UTF-8, not one JSON object, names a wanted key twice or has a value
 /// that cannot be read as what is wanted: with row and line.
 pub fn open(file: DataFile, wanted: &[(&str, Reading)]) -> Result<TextTable, DataError> {
-    let bytes = file.read()?;
+    let bytes = plain(file.read()?).map_err(|problem| DataError::File { file: file.name.clone(), problem })?;
     let body = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut table = TextTable::new(file);
     let mut columns: Vec<Column> = wanted.iter().map(|(_, reading)| Column::new(*reading)).collect();
@@ -96,7 +96,7 @@ fn put(column: &mut Column, value: Option<Value>) -> Result<(), String> {
         (Column::Numbers(numbers), Some(Value::Number(number))) => numbers.push(number.as_f64()),
         (column @ Column::Numbers(_), Some(Value::String(text))) => column.push(&text)?,
         (Column::Numbers(_), _) => return Err(format!("{kind}; a number is needed")),
-        (Column::Cells(cells), Some(Value::Bool(truth))) => cells.push(Cell::Integer(i64::from(truth))),
+        (Column::Cells(cells), Some(Value::Bool(truth))) => cells.push(Cell::Truth(truth)),
         (Column::Cells(cells), Some(Value::Number(number))) => cells.push(match number.as_i64() {
             Some(number) => Cell::Integer(number),
             None => Cell::Text(number.to_string()),
@@ -190,7 +190,7 @@ mod tests {
         .unwrap();
         let texts = table.texts("text").unwrap();
         assert_eq!((0..3).map(|row| texts.get(row).unwrap()).collect::<Vec<_>>(), ["a \"b\"\né 😀", "", "null"]);
-        assert_eq!(table.cells("y").unwrap(), [Cell::Integer(1), Cell::Text("no".into()), Cell::Integer(1)]);
+        assert_eq!(table.cells("y").unwrap(), [Cell::Integer(1), Cell::Text("no".into()), Cell::Truth(true)]);
         assert_eq!(table.numbers("share").unwrap(), [Some(0.5), None, Some(0.25)]);
     }
 

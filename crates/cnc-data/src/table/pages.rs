@@ -9,6 +9,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+use parquet::basic::Compression;
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::errors::{ParquetError, Result};
@@ -16,8 +17,8 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 
-/// Snappy's copies of 64 bytes take 3: nothing that it packs is smaller than a twenty-second of itself.
-const LARGEST_RATIO: u64 = 22;
+/// Bytes that a page of a codec without bound may unpack to: writers make pages of one megabyte.
+const LARGEST_PAGE: u64 = 256 << 20;
 /// What a page may hold besides: empty ones, and codecs' own headers.
 const SMALL_PAGE: u64 = 1 << 16;
 /// Bytes at the start of a page's header that its sizes are within: three numbers and what names them.
@@ -73,7 +74,11 @@ pub(super) fn column_reader(
     let rows = metadata.row_groups().get(group).ok_or_else(lost)?;
     let chunk = rows.columns().get(leaf).ok_or_else(lost)?;
     let total = usize::try_from(rows.num_rows())?;
-    let pages = SerializedPageReader::new(Arc::new(Headers(file.clone())), chunk, total, None)?;
+    if chunk.compression() == Compression::LZO {
+        return Err(ParquetError::NYI(format!("column `{}` is packed with LZO", chunk.column_path())));
+    }
+    let headers = Headers { file: file.clone(), codec: chunk.compression() };
+    let pages = SerializedPageReader::new(Arc::new(headers), chunk, total, None)?;
     let values = most_values(file.len());
     Ok(get_column_reader(chunk.column_descr_ptr(), Box::new(Pages { pages, left: values, most: values })))
 }
@@ -84,11 +89,26 @@ pub(super) fn most_values(bytes: u64) -> u64 {
 }
 
 /// A file that only page headers are read from in sequence; their sizes are checked on the way.
-struct Headers(Bytewise);
+struct Headers {
+    file: Bytewise,
+    codec: Compression,
+}
+
+/// The most bytes that `packed` ones can unpack to.
+fn most_unpacked(codec: Compression, packed: u64) -> u64 {
+    // Snappy's copies of 64 bytes take 3, LZ4's runs grow by 255 a byte.
+    let (ratio, least) = match codec {
+        Compression::UNCOMPRESSED => (1, 0),
+        Compression::SNAPPY => (22, 0),
+        Compression::LZ4 | Compression::LZ4_RAW => (255, 0),
+        _ => (22, LARGEST_PAGE),
+    };
+    packed.saturating_mul(ratio).saturating_add(SMALL_PAGE).max(least)
+}
 
 impl Length for Headers {
     fn len(&self) -> u64 {
-        self.0.len()
+        self.file.len()
     }
 }
 
@@ -97,19 +117,18 @@ impl ChunkReader for Headers {
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
         let length = SIZES.min(self.len().saturating_sub(start));
-        if let Some((unpacked, packed)) = sizes(self.0.get_bytes(start, usize::try_from(length)?)?) {
-            let most = packed.saturating_mul(LARGEST_RATIO).saturating_add(SMALL_PAGE);
-            if unpacked > most {
+        if let Some((unpacked, packed)) = sizes(self.file.get_bytes(start, usize::try_from(length)?)?) {
+            if unpacked > most_unpacked(self.codec, packed) {
                 return Err(ParquetError::General(format!(
                     "a page of {packed} bytes says that it unpacks to {unpacked}"
                 )));
             }
         }
-        self.0.get_read(start)
+        self.file.get_read(start)
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        self.0.get_bytes(start, length)
+        self.file.get_bytes(start, length)
     }
 }
 

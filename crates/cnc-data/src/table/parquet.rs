@@ -13,6 +13,7 @@ use bytes::Bytes;
 use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::Length;
 use parquet::schema::types::ColumnDescriptor;
@@ -80,6 +81,11 @@ impl ParquetFile {
     pub(crate) fn columns(&self) -> Vec<String> {
         let schema = self.metadata.file_metadata().schema_descr();
         schema.root_schema().get_fields().iter().map(|field| field.name().to_string()).collect()
+    }
+
+    /// Whether there is a column of this name that holds text.
+    pub(crate) fn holds_text(&self, column: &str) -> bool {
+        self.leaf(column, &[column]).and_then(|leaf| self.is_text(leaf)).unwrap_or(false)
     }
 
     /// All cells of a column of integers, truth values or text.
@@ -207,9 +213,7 @@ impl ParquetFile {
             value => Err(row_error(i, format!("{value} is not a whole number"))),
         };
         match self.column_reader(group, leaf)? {
-            ColumnReader::BoolColumnReader(reader) => {
-                self.all(reader, described, |_, value| Ok(Cell::Integer(i64::from(value))))
-            }
+            ColumnReader::BoolColumnReader(reader) => self.all(reader, described, |_, value| Ok(Cell::Truth(value))),
             ColumnReader::Int32ColumnReader(reader) if number => self.all(reader, described, |_, value| {
                 Ok(Cell::Integer(if unsigned { i64::from(value.cast_unsigned()) } else { i64::from(value) }))
             }),
@@ -274,7 +278,14 @@ impl ParquetFile {
 
     fn column_reader(&self, group: usize, leaf: usize) -> Result<ColumnReader, DataError> {
         let opened = guarded(|| pages::column_reader(&self.bytes, &self.metadata, group, leaf));
-        opened.map_err(|e| self.damaged(&e))?.map_err(|e| self.damaged(&e))
+        opened.map_err(|e| self.damaged(&e))?.map_err(|e| match e {
+            ParquetError::NYI(problem) => self.error(format!(
+                "{problem}, which is not read; write the file again, for example in Python: pyarrow.parquet.write_table(\
+                 pyarrow.parquet.read_table({0:?}), {0:?}, compression=\"zstd\")",
+                self.file.name
+            )),
+            e => self.damaged(&e),
+        })
     }
 
     fn not_images(&self, column: &str, kind: &str) -> DataError {

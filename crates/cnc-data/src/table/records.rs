@@ -1,6 +1,6 @@
 //! The one reader of CSV (RFC 4180) and of values between tabs.
 
-use std::io::{Chain, Read};
+use std::io::{self, Chain, ErrorKind, Read};
 
 use csv::ByteRecord;
 
@@ -9,31 +9,128 @@ use csv::ByteRecord;
 const BEHIND: &[u8] = b"\n\0end of the table\0\n";
 
 /// The records of a table, the header among them.
-pub(super) struct Records<R>(csv::Reader<Chain<R, &'static [u8]>>);
+pub(super) struct Records<R> {
+    reader: csv::Reader<Strict<Chain<R, &'static [u8]>>>,
+    /// Lines of the file in front of the table.
+    above: u64,
+}
 
 impl<R: Read> Records<R> {
-    pub(super) fn new(table: R, separator: u8) -> Self {
+    /// The records of a table whose first line is the one after `above` others of its file.
+    pub(super) fn new(table: R, separator: u8, above: u64) -> Self {
         let mut builder = csv::ReaderBuilder::new();
         builder.has_headers(false).flexible(true).delimiter(separator);
-        Self(builder.from_reader(table.chain(BEHIND)))
+        let strict = Strict { table: table.chain(BEHIND), separator, line: above + 1, at: At::Start };
+        Self { reader: builder.from_reader(strict), above }
     }
 
     /// Reads the next record; false at the end of the table.
     ///
     /// # Errors
-    /// The file cannot be read, or a quote is never closed.
+    /// The file cannot be read, a quote is never closed, or a value goes on behind its closing quote.
     pub(super) fn read(&mut self, record: &mut ByteRecord) -> Result<bool, String> {
-        let is_there = self.0.read_byte_record(record).map_err(|error| match error.kind() {
+        let is_there = self.reader.read_byte_record(record).map_err(|error| match error.kind() {
+            csv::ErrorKind::Io(error) if error.kind() == ErrorKind::InvalidData => error.to_string(),
             csv::ErrorKind::Io(error) => format!("cannot be read ({error})"),
             _ => format!("is not CSV as RFC 4180 has it: {error}"),
         })?;
+        if let Some(mut at) = record.position().cloned() {
+            at.set_line(at.line() + self.above);
+            record.set_position(Some(at));
+        }
         Ok(is_there && !at_end(record)?)
     }
 }
 
-/// What separates the values of a table, by its first line: commas, else tabs, else nothing that this reader knows.
-pub(super) fn separator(line: &[u8]) -> Option<u8> {
-    [b',', b'\t'].into_iter().find(|separator| line.contains(separator))
+/// The bytes of a table, as long as nothing but a separator or the end of the line follows a closing quote. Readers that let
+/// anything follow join rows in silence where a quote is missing or escaped with a backslash.
+struct Strict<R> {
+    table: R,
+    separator: u8,
+    line: u64,
+    at: At,
+}
+
+/// Where in a record a byte is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// The start of a value.
+    Start,
+    /// Within a value without quotes around it.
+    Plain,
+    /// Within quotes that were opened in this line.
+    Quoted(u64),
+    /// Behind a quote within quotes: the first of two, or the closing one.
+    Quote(u64),
+}
+
+impl<R: Read> Read for Strict<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.table.read(buffer)?;
+        for byte in buffer.iter().take(length) {
+            let ends = *byte == self.separator || matches!(byte, b'\n' | b'\r');
+            self.at = match self.at {
+                At::Start if *byte == b'"' => At::Quoted(self.line),
+                At::Start | At::Plain if ends => At::Start,
+                At::Start | At::Plain => At::Plain,
+                At::Quoted(from) if *byte == b'"' => At::Quote(from),
+                At::Quoted(from) => At::Quoted(from),
+                At::Quote(from) if *byte == b'"' => At::Quoted(from),
+                At::Quote(_) if ends => At::Start,
+                At::Quote(from) => {
+                    return Err(io::Error::new(
+                        ErrorKind::InvalidData,
+                        format!(
+                            "line {}: a value goes on behind a closing quote (opened in line {from}). Close every quote that is opened, and \
+                             write one that belongs to a value twice (\"\"); a backslash does not make it one",
+                            self.line
+                        ),
+                    ));
+                }
+            };
+            self.line += u64::from(*byte == b'\n');
+        }
+        Ok(length)
+    }
+}
+
+/// What separates the values of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Form {
+    /// Nothing where values stand between spaces.
+    pub(super) separator: Option<u8>,
+    /// Whether a line `sep=;`, as spreadsheets write it, stands above the header.
+    pub(super) is_said: bool,
+}
+
+/// What separates values, by the first line of a table: what it says, else the first of comma, tab, semicolon and bar, outside
+/// quotes, with which one of the wanted columns is in it, else the first of these that is in it.
+pub(super) fn form(line: &[u8], wanted: &[&str]) -> Form {
+    let line = line.trim_ascii();
+    if let Some([separator]) = line.strip_prefix(b"sep=") {
+        return Form { separator: Some(*separator), is_said: true };
+    }
+    let parts = |separator: u8| {
+        let mut is_quoted = false;
+        let cut = move |byte: &u8| {
+            is_quoted ^= *byte == b'"';
+            *byte == separator && !is_quoted
+        };
+        line.split(cut).map(|name| name.trim_ascii()).collect::<Vec<_>>()
+    };
+    let there: Vec<(u8, Vec<&[u8]>)> = [b',', b'\t', b';', b'|']
+        .into_iter()
+        .map(|separator| (separator, parts(separator)))
+        .filter(|(_, parts)| parts.len() > 1)
+        .collect();
+    let is_wanted = |name: &&[u8]| {
+        let name = name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")).unwrap_or(name);
+        wanted.iter().any(|wanted| wanted.as_bytes() == name)
+    };
+    let fitting = there.iter().find(|(_, parts)| parts.iter().any(|name| is_wanted(name)));
+    // One word is one column, of whatever is in it.
+    let one = (!line.iter().any(u8::is_ascii_whitespace)).then_some(b',');
+    Form { separator: fitting.or(there.first()).map(|(separator, _)| *separator).or(one), is_said: false }
 }
 
 /// The line that a record begins in, from 1; inside quotes it is not known better.

@@ -1,12 +1,14 @@
 //! Texts of a file or a pipe one after the other: no more of it is in memory than the text in hand.
 
-use std::io::{self, BufRead, Read};
+use std::borrow::Cow;
+use std::io::{self, BufRead, BufReader, Read};
 
 use csv::ByteRecord;
+use flate2::read::MultiGzDecoder;
 
-use super::encoding::{CONVERT, convert};
+use super::encoding::{CONVERT, foreign, is_gzip, is_utf16, plain};
 use super::jsonl;
-use super::records::{Records, line_of, separator};
+use super::records::{Records, form, line_of};
 use crate::DataError;
 
 /// Bytes of the longest line: more is not a text but a file of another kind.
@@ -49,32 +51,29 @@ impl TextStream {
     /// The file cannot be read, is parquet, or its header does not have the column.
     pub fn open(name: &str, reader: impl BufRead + Send + 'static, texts: &Texts) -> Result<Self, DataError> {
         let fails = |problem: String| DataError::File { file: name.to_string(), problem };
-        let mut lines = Lines { reader: Box::new(reader), number: 0 };
+        let mut lines = Lines { reader: utf8(Box::new(reader)).map_err(fails)?, number: 0 };
         let Some(first) = lines.next().map_err(fails)? else {
             return match texts {
                 Texts::Lines => Ok(Self { name: name.to_string(), form: Form::Ended }),
                 Texts::Table { .. } => Err(fails("is empty: a header and rows are needed".to_string())),
             };
         };
-        if convert(&first) != CONVERT {
-            return Err(fails(format!("is not UTF-8 text; {}", convert(&first))));
-        }
-        if first.starts_with(b"PAR1") {
-            let problem = "is parquet; one text a line, CSV or JSON Lines is needed".to_string();
-            return Err(fails(problem));
-        }
         // What was read of it goes before the rest.
         let again = io::Cursor::new([first.as_slice(), b"\n"].concat());
         let is_json = first.trim_ascii_start().starts_with(b"{");
-        let whole = again.chain(lines.reader);
         let form = match texts {
-            Texts::Lines => Form::Lines(Lines { reader: Box::new(whole), number: 0 }),
+            Texts::Lines => Form::Lines(Lines { reader: Box::new(again.chain(lines.reader)), number: 0 }),
             Texts::Table { column } if is_json => {
-                Form::Json { lines: Lines { reader: Box::new(whole), number: 0 }, column: column.clone() }
+                let lines = Lines { reader: Box::new(again.chain(lines.reader)), number: 0 };
+                Form::Json { lines, column: column.clone() }
             }
             Texts::Table { column } => {
-                let separator = separator(&first).unwrap_or(b',');
-                Form::Csv(Box::new(Csv::open(name, Box::new(whole), separator, column)?))
+                let said = form(&first, &[column]);
+                let separator = said.separator.unwrap_or(b',');
+                let table: Box<dyn Read + Send> =
+                    if said.is_said { lines.reader } else { Box::new(again.chain(lines.reader)) };
+                let records = Records::new(table, separator, u64::from(said.is_said));
+                Form::Csv(Box::new(Csv::open(name, records, column)?))
             }
         };
         Ok(Self { name: name.to_string(), form })
@@ -118,6 +117,23 @@ impl Iterator for TextStream {
             Err(problem) => Err(DataError::File { file: name.clone(), problem }),
         })
     }
+}
+
+/// The same as UTF-8, where the first bytes say that it is packed with gzip or written in UTF-16; the latter is in memory as a whole.
+fn utf8(mut reader: Box<dyn BufRead + Send>) -> Result<Box<dyn BufRead + Send>, String> {
+    if is_gzip(reader.fill_buf().map_err(unreadable)?) {
+        reader = Box::new(BufReader::new(MultiGzDecoder::new(reader)));
+    }
+    let start = reader.fill_buf().map_err(unreadable)?;
+    if let Some(problem) = foreign(start) {
+        return Err(problem.to_string());
+    }
+    if !is_utf16(start) {
+        return Ok(reader);
+    }
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(Box::new(io::Cursor::new(plain(Cow::Owned(bytes))?.into_owned())))
 }
 
 /// The lines of a file without their ends, nor a byte-order mark.
@@ -164,9 +180,8 @@ struct Csv {
 }
 
 impl Csv {
-    fn open(file: &str, reader: Box<dyn Read + Send>, separator: u8, column: &str) -> Result<Self, DataError> {
+    fn open(file: &str, mut records: Records<Box<dyn Read + Send>>, column: &str) -> Result<Self, DataError> {
         let fails = |problem: String| DataError::File { file: file.to_string(), problem };
-        let mut records = Records::new(reader, separator);
         let mut record = ByteRecord::new();
         records.read(&mut record).map_err(fails)?;
         let header: Option<Vec<&str>> = record.iter().map(|name| std::str::from_utf8(name).ok()).collect();
@@ -296,11 +311,30 @@ mod tests {
     }
 
     #[test]
+    fn a_quote_that_one_row_lacks_does_not_join_rows_in_silence() {
+        let found = table(b"id,text\n1,\"a\"\n2,\"b\n3,\"c\"\n").unwrap_err();
+        assert!(found.contains("line 4: a value goes on behind a closing quote (opened in line 3)"), "{found}");
+    }
+
+    #[test]
+    fn other_separators_and_encodings_give_the_same_texts() {
+        for bytes in [
+            &b"id;text\n1;a, b\n"[..],
+            b"sep=;\nid;text\n1;a, b\n",
+            b"id|text\n1|a, b\n",
+            b"\xfe\xff\0t\0e\0x\0t\0;\0i\0\n\0a\0,\0 \0b\0;\x001\0\n",
+            b"t\0e\0x\0t\0;\0i\0\n\0a\0,\0 \0b\0;\x001\0\n\0",
+        ] {
+            assert_eq!(table(Box::leak(Box::from(bytes))).unwrap(), all(&["a, b"]), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
     fn a_table_without_the_column_is_answered_with_those_that_it_has() {
         assert!(table(b"id,comment\n1,a\n").unwrap_err().contains("no column `text`; it has id, comment"));
         assert!(table(b"text,text\n1,a\n").unwrap_err().contains("two columns `text`"));
         assert!(table(b"").unwrap_err().contains("is empty"));
-        assert!(table(b"\xff\xfet\0").unwrap_err().contains("iconv -f utf-16"));
+        assert_eq!(table(b"\xff\xfet\0e\0x\0t\0\n\0a\0\n\0").unwrap(), all(&["a"]));
         assert!(table(b"PAR1\x15\x04").unwrap_err().contains("parquet"));
         assert!(table(b"\xff\n").unwrap_err().contains("header is not UTF-8"));
     }

@@ -1,7 +1,8 @@
 //! Tables written as text: CSV (RFC 4180), values between tabs, and lists between spaces.
 //!
-//! The first line with names decides: with a comma in it the file is CSV, with a tab it is values between tabs, else values
-//! are separated by any number of spaces. A byte-order mark, either line ending and quoted values with commas, quotes
+//! The first line with names decides: with commas in it the file is CSV, with tabs, semicolons or bars it is values between
+//! these, else values are separated by any number of spaces. A line `sep=;` above says it outright. Files packed with gzip and
+//! UTF-16 are understood, a byte-order mark, either line ending and quoted values with commas, quotes
 //! and line breaks in them are understood. Two habits of published lists are too: a first line that holds nothing but
 //! the number of rows, and a header without a name for its first column.
 //!
@@ -12,8 +13,8 @@ use std::collections::HashMap;
 use csv::ByteRecord;
 
 use super::column::{Column, Reading};
-use super::encoding::{convert, not_utf8};
-use super::records::{Records, line_of, separator};
+use super::encoding::{CONVERT, not_utf8, plain};
+use super::records::{Form, Records, form, line_of};
 use super::{Cell, DataFile, Texts};
 use crate::DataError;
 
@@ -47,17 +48,18 @@ impl TextTable {
     /// The file is missing, is not UTF-8 text, names a wanted column twice, or has a row that is shorter or longer than
     /// its header, or another number of rows than its first line says.
     pub fn open(file: DataFile, wanted: &[(&str, Reading)], form: TextForm<'_>) -> Result<Self, DataError> {
-        let bytes = file.read()?;
+        let bytes = plain(file.read()?).map_err(|problem| DataError::File { file: file.name.clone(), problem })?;
         let whole = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let (count, body) = leading_count(whole);
-        let mut lines = Lines::new(body);
+        let names: Vec<&str> = wanted.iter().map(|(name, _)| *name).collect();
+        let mut lines = Lines::new(body, &names, u64::from(count.is_some()));
         let mut table = Self::new(file);
         let Some(first) = lines.next().transpose().map_err(|e| table.error(e))? else {
             return Err(table.error("is empty: a header and rows are needed".to_string()));
         };
         let not_utf8 = |record: &ByteRecord, row: Option<usize>| match row {
             Some(row) => not_utf8(&bytes, body, row, line_of(record)),
-            None => format!("the header is not UTF-8 text; {}", convert(&bytes)),
+            None => format!("the header is not UTF-8 text; {CONVERT}"),
         };
         let header = fields(&first).ok_or_else(|| table.error(not_utf8(&first, None)))?;
         let header: Vec<String> = header.into_iter().map(str::to_string).collect();
@@ -264,16 +266,24 @@ fn leading_count(body: &[u8]) -> (Option<usize>, &[u8]) {
 /// The records of a text, without empty lines.
 enum Lines<'a> {
     Separated(Records<&'a [u8]>),
-    Spaced { rest: &'a [u8], line: u64, byte: u64 },
+    Spaced { rest: &'a [u8], line: u64 },
 }
 
 impl<'a> Lines<'a> {
-    fn new(body: &'a [u8]) -> Self {
+    /// The lines of a table of the wanted columns, which begins behind `above` lines of its file.
+    fn new(body: &'a [u8], wanted: &[&str], above: u64) -> Self {
         let start = body.trim_ascii_start();
-        let line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        match separator(line) {
-            None => Self::Spaced { rest: body, line: 0, byte: 0 },
-            Some(separator) => Self::Separated(Records::new(body, separator)),
+        let above = above + body.iter().take(body.len() - start.len()).filter(|byte| **byte == b'\n').count() as u64;
+        let end = start.iter().position(|byte| *byte == b'\n').map_or(start.len(), |end| end + 1);
+        let (line, below) = start.split_at(end);
+        match form(line, wanted) {
+            Form { separator: Some(separator), is_said: true } => {
+                Self::Separated(Records::new(below, separator, above + 1))
+            }
+            Form { separator: Some(separator), is_said: false } => {
+                Self::Separated(Records::new(start, separator, above))
+            }
+            Form { separator: None, .. } => Self::Spaced { rest: start, line: above },
         }
     }
 }
@@ -287,7 +297,7 @@ impl Iterator for Lines<'_> {
                 let mut record = ByteRecord::new();
                 records.read(&mut record).map(|is_there| is_there.then_some(record)).transpose()
             }
-            Self::Spaced { rest, line, byte } => loop {
+            Self::Spaced { rest, line } => loop {
                 if rest.is_empty() {
                     return None;
                 }
@@ -295,8 +305,7 @@ impl Iterator for Lines<'_> {
                 let (text, after) = rest.split_at(end);
                 let mut at = csv::Position::new();
                 *line += 1;
-                at.set_line(*line).set_byte(*byte);
-                *byte += end as u64;
+                at.set_line(*line);
                 *rest = after;
                 let fields = text.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
                 let mut record = ByteRecord::from_iter(fields);
@@ -340,6 +349,10 @@ mod tests {
             "\u{feff}image,y\r\na.jpg,1\r\nb c.jpg,0",
             "\u{feff}\"image\",\"y\"\n\"a.jpg\",\"1\"\n\n\"b c.jpg\",0\n",
             "image\ty\na.jpg\t1\nb c.jpg\t0\n",
+            "image;y\na.jpg;1\nb c.jpg;0\n",
+            "image|y\na.jpg|1\nb c.jpg|0\n",
+            "sep=;\r\nimage;y\r\na.jpg;1\r\nb c.jpg;0\r\n",
+            "image,y,\"a;b;c\"\na.jpg,1,x\nb c.jpg,0,y\n",
         ];
         for form in forms {
             let table = open(form, &["image", "y"]).unwrap();
@@ -402,6 +415,34 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_closing_quote_is_an_error_with_its_line() {
+        // Three rows that a lenient reader takes for two; quotes escaped with a backslash.
+        for (text, line) in [
+            ("y,image\n1,\"a\"\n2,\"b\n3,\"c\"\n", "line 4: "),
+            ("image,y\n\"He said \\\"no\\\"\",1\n", "line 2: "),
+            ("sep=,\nimage,y\n\"a\" ,1\n", "line 3: "),
+        ] {
+            let message = refusal(text);
+            assert!(message.contains(line) && message.contains("behind a closing quote"), "{message}");
+        }
+    }
+
+    #[test]
+    fn another_kind_of_file_is_named_and_a_decimal_comma_is_no_number() {
+        for (start, word) in
+            [(&b"PK\x03\x04.."[..], ".xlsx"), (b"\xd0\xcf\x11\xe0", ".xls"), (b"BZh9", "bunzip2"), (b"PAR1", "parquet")]
+        {
+            assert!(refusal(start).contains(word), "{word}");
+        }
+        let bytes: &'static [u8] = b"image;y\na;0,75\n";
+        let file =
+            DataFile { name: "list".into(), location: Location::Embedded(bytes), remedy: crate::Remedy::CopyAgain };
+        let form = TextForm { first: "image", names: None };
+        let message = TextTable::open(file, &[("y", Reading::Numbers)], form).unwrap_err().to_string();
+        assert!(message.contains("\"0,75\" has a decimal comma: write 0.75"), "{message}");
+    }
+
+    #[test]
     fn a_doubled_column_is_an_error_only_where_it_is_needed() {
         assert!(refusal("image,y,y\na.jpg,0,1\n").contains("two columns `y`"));
         open("image,y,x,x\na.jpg,0,1,1\n", &["image", "y"]).unwrap();
@@ -409,9 +450,9 @@ mod tests {
 
     #[test]
     fn a_missing_column_is_answered_with_those_that_exist() {
-        let table = open("image;y\na.jpg;1\n", &["image", "y"]).unwrap();
+        let table = open("image:y\na.jpg:1\n", &["image", "y"]).unwrap();
         let message = table.cells("y").unwrap_err().to_string();
-        assert!(message.contains("no column `y`") && message.contains("image;y"), "{message}");
+        assert!(message.contains("no column `y`") && message.contains("image:y"), "{message}");
         assert!(message.contains("something else than commas"), "{message}");
     }
 
@@ -434,7 +475,7 @@ mod tests {
         let message = refusal(b"\xef\xbb\xbfimage,y\n\"a\nb\nc\xff\",1\n");
         assert!(message.contains("row 0 is not UTF-8 text (byte 17 of the file"), "{message}");
         assert!(refusal(b"image,\xff\na,1\n").contains("the header is not UTF-8"));
-        assert!(refusal(b"\xff\xfei\0,\0y\0").contains("iconv -f utf-16"));
+        assert!(refusal(b"\xff\xfei\0,").contains("looks like UTF-16 and is not"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod bad_pages;
 mod bad_tables;
 mod bad_texts;
 mod built_in;
+mod dialects;
 mod folders;
 mod image_folders;
 mod layouts;

@@ -23,13 +23,15 @@ pub(super) fn labels(raw: raw::Labels, section: &str) -> Result<Labels, Fault> {
     Ok(Labels { column: raw.column, names: raw.names, rule })
 }
 
-/// The cells of each name; 0, 1, ... and the names themselves where none are listed.
+/// The values of each name; the names themselves where none are listed.
 fn listed(lists: Option<Vec<toml::Value>>, names: &[String], key: &str) -> Result<Rule, Fault> {
     let mut values = BTreeMap::new();
     let Some(lists) = lists else {
         for (index, name) in (0..).zip(names) {
-            values.insert(Cell::Integer(i64::from(index)), index);
-            values.insert(Cell::Text(name.clone()), index);
+            if values.insert(Cell::Text(name.clone()).value(), index).is_some() {
+                let problem = format!("{name:?} and another name are the same value");
+                return Err(fault(key.replace("values", "names"), problem));
+            }
         }
         return Ok(Rule::Values { values, listed: false });
     };
@@ -40,7 +42,7 @@ fn listed(lists: Option<Vec<toml::Value>>, names: &[String], key: &str) -> Resul
     for (index, list) in (0..).zip(lists) {
         for cell in cells(list, key)? {
             let shown = cell.to_string();
-            if values.insert(cell, index).is_some() {
+            if values.insert(cell.value(), index).is_some() {
                 return Err(fault(key, format!("{shown} stands twice: each value belongs to one name")));
             }
         }
@@ -52,7 +54,7 @@ fn listed(lists: Option<Vec<toml::Value>>, names: &[String], key: &str) -> Resul
 pub(super) fn cells(value: toml::Value, key: &str) -> Result<Vec<Cell>, Fault> {
     let cell = |value| match value {
         toml::Value::Integer(value) => Ok(Cell::Integer(value)),
-        toml::Value::Boolean(value) => Ok(Cell::Integer(i64::from(value))),
+        toml::Value::Boolean(value) => Ok(Cell::Truth(value)),
         toml::Value::String(value) => Ok(Cell::Text(value)),
         other => Err(fault(key, format!("{other} has the wrong type: a whole number, text, true or false is needed"))),
     };
