@@ -57,18 +57,25 @@ fn folders_of_splits_are_splits() {
     let told = bench.run(&["init", "p"]).success().stdout;
     assert!(told.contains("train 20, validation drawn, test 8"), "{told}");
     let counts = bench.run(&["check", "p"]).success().stdout;
-    assert!(counts.contains("all                              17          3          8"), "{counts}");
+    assert!(counts.contains("all                              16          4          8"), "{counts}");
 }
 
 #[test]
 fn a_table_beside_its_images_with_numbers_for_classes_and_an_attribute() {
     let bench = Workbench::new();
     fs::create_dir_all(bench.file("d/pics")).unwrap();
-    let mut table = "name,label,place,split\n".to_owned();
+    let mut table = "name,label,place,split,patient_id\n".to_owned();
     for i in 0..40 {
         fs::write(bench.file(&format!("d/pics/{i}.png")), picture(i % 2, i)).unwrap();
-        writeln!(table, "{i}.png,{},{},{}", 1 + i % 2, ["land", "sea"][i / 2 % 2], ["train", "val", "test"][i / 4 % 3])
-            .unwrap();
+        writeln!(
+            table,
+            "{i}.png,{},{},{},p{}",
+            1 + i % 2,
+            ["land", "sea"][i / 2 % 2],
+            ["train", "val", "test"][i / 4 % 3],
+            i / 4
+        )
+        .unwrap();
     }
     fs::write(bench.file("d/meta.csv"), &table).unwrap();
     let told = bench.run(&["init", "d"]).success().stdout;
@@ -80,6 +87,10 @@ fn a_table_beside_its_images_with_numbers_for_classes_and_an_attribute() {
     fs::remove_file(bench.file("d/recipe.toml")).unwrap();
     bench.run(&["init", "d", "--attribute", "place"]).success();
     let counts = bench.run(&["check", "d"]).success().stdout;
+    assert!(told.contains("rows of one `patient_id` may be in training and in test"), "{told}");
+    bench
+        .run(&["init", "d", "--keep-together", "patient"])
+        .fails(2, &["--keep-together patient: there is no such column"]);
     for line in ["1 / land", "1 / sea", "2 / land", "2 / sea"] {
         assert!(counts.contains(line), "{line}: {counts}");
     }

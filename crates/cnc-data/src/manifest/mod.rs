@@ -43,6 +43,8 @@
 //! train = { files = ["data/train-*.parquet"], rows = 54_000, groups = [...] }   # numbers: checked where given
 //! validation = { of = "train", fraction = 0.1 }
 //! test = { files = ["data/test.parquet"] }
+//! # a fraction is drawn within each class and attribute: stratify = false draws from all rows alike; and
+//! # keep_together = "patient" keeps the rows of one value of that column in one split
 //! # or, by a column: column = "split", files = ["metadata.csv"], train = { values = [0] }, ...
 //!
 //! [join]                         # further columns of the same rows, found by the input's column; rarely needed

@@ -225,6 +225,10 @@ pub(crate) struct Splits {
     pub(crate) column: Option<String>,
     /// The files of that column.
     pub(crate) files: Vec<String>,
+    /// The column whose rows of one value stay in one split: a patient's, a photographer's.
+    pub(crate) keep_together: Option<String>,
+    /// Whether fractions are drawn within each class and attribute.
+    pub(crate) stratify: bool,
     pub(super) rules: [SplitRule; 3],
 }
 

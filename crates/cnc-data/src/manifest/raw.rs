@@ -109,6 +109,8 @@ pub(super) struct Colour {
 pub(super) struct Splits {
     pub(super) column: Option<String>,
     pub(super) files: Option<Vec<String>>,
+    pub(super) keep_together: Option<String>,
+    pub(super) stratify: Option<bool>,
     pub(super) train: Split,
     pub(super) validation: Split,
     pub(super) test: Split,

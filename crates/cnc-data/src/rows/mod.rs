@@ -1,6 +1,7 @@
 //! Which rows a dataset has: `table` reads the files, `read` deals their rows to the splits, `groups` says which belong together.
 
 mod counts;
+mod fractions;
 mod groups;
 mod read;
 mod row;

@@ -1,14 +1,13 @@
 //! Which row of which file belongs to which split, with which class and attribute: everything but the images.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use cnc_base::seeds::of_data;
-use rand::seq::SliceRandom;
 
 use super::row::{Row, Rows, Shown};
 use super::table::Table;
-use super::{counts, shares};
+use super::{counts, fractions, shares};
 use crate::colour::{self, HeldOut};
 use crate::error::DataError;
 use crate::hub::HubCache;
@@ -41,6 +40,7 @@ impl SplitRows {
             cells_seen: BTreeSet::new(),
             classes_seen: BTreeSet::new(),
             unannotated: 0,
+            units: Vec::new(),
         };
         let mut splits = [Vec::new(), Vec::new(), Vec::new()];
         reader.by_column(&mut splits)?;
@@ -53,7 +53,7 @@ impl SplitRows {
                 }
             }
         }
-        take_fractions(manifest, seed, &mut splits);
+        fractions::take(manifest, seed, &mut splits);
         for (split, rows) in SplitName::ALL.into_iter().zip(&splits) {
             reader.check_split(split, rows)?;
         }
@@ -65,6 +65,8 @@ impl SplitRows {
                 reader.unannotated
             ));
         }
+        notes.extend(drawn(manifest));
+        notes.extend(reader.divided(&splits));
         if let Some(tables) = counts::compare(manifest, &splits) {
             if !options.allow_count_mismatch {
                 return Err(counts::mismatch(manifest, tables));
@@ -97,6 +99,8 @@ struct Reader<'a> {
     classes_seen: BTreeSet<u32>,
     /// Rows with an empty cell for an attribute.
     unannotated: usize,
+    /// What the column of units holds: the rows of each stay in one split.
+    units: Vec<Cell>,
 }
 
 impl Reader<'_> {
@@ -118,10 +122,47 @@ impl Reader<'_> {
     fn rows(&mut self, table: Table) -> Result<Vec<Row>, DataError> {
         let labels = self.labels(&table)?;
         let (attributes, several) = self.attributes(&table, labels.len())?;
+        let units = self.units(&table, labels.len())?;
         let file = self.files.len();
         self.files.push(table);
-        let rows = labels.into_iter().zip(attributes).zip(several).enumerate();
-        Ok(rows.map(|(row, ((label, attribute), several))| Row { file, row, label, attribute, several }).collect())
+        let rows = labels.into_iter().zip(attributes).zip(several).zip(units).enumerate();
+        let row = |(row, (((label, attribute), several), unit))| Row { file, row, label, attribute, several, unit };
+        Ok(rows.map(row).collect())
+    }
+
+    /// For each row what it stays together with, as an index into `units`.
+    fn units(&mut self, table: &Table, rows: usize) -> Result<Vec<Option<u32>>, DataError> {
+        let Some(column) = &self.manifest.layout.splits.keep_together else { return Ok(vec![None; rows]) };
+        let mut known: BTreeMap<Cell, u32> = self.units.iter().cloned().zip(0..).collect();
+        let unit = |cell: Cell| {
+            let next = known.len() as u32;
+            Some(*known.entry(cell.value()).or_insert(next))
+        };
+        let units = table.cells(column)?.into_iter().map(unit).collect();
+        let mut all: Vec<(u32, Cell)> = known.into_iter().map(|(cell, unit)| (unit, cell)).collect();
+        all.sort_unstable();
+        self.units = all.into_iter().map(|(_, cell)| cell).collect();
+        Ok(units)
+    }
+
+    /// What is to be said of the units that are in several splits all the same, as files or a column of splits have them there.
+    fn divided(&self, splits: &[Vec<Row>; 3]) -> Option<String> {
+        let column = self.manifest.layout.splits.keep_together.as_ref()?;
+        let mut places: BTreeMap<u32, BTreeSet<SplitName>> = BTreeMap::new();
+        for (split, rows) in SplitName::ALL.into_iter().zip(splits) {
+            rows.iter().filter_map(|row| row.unit).for_each(|unit| _ = places.entry(unit).or_default().insert(split));
+        }
+        let divided: Vec<_> = places.iter().filter(|(_, splits)| splits.len() > 1).collect();
+        let (unit, splits) = divided.first()?;
+        let splits: Vec<&str> = splits.iter().map(|split| split.as_str()).collect();
+        Some(format!(
+            "warning: {} of {} values of `{column}` are in several splits, for example {} in {}: what is measured there is partly known from \
+             training",
+            divided.len(),
+            places.len(),
+            self.units.get(**unit as usize)?,
+            splits.join(" and ")
+        ))
     }
 
     fn labels(&mut self, table: &Table) -> Result<Vec<u32>, DataError> {
@@ -291,27 +332,17 @@ fn unknown(table: &Table, labels: &Labels, row: usize, cell: &Cell, section: &st
     table.row_error(row, &labels.column, problem)
 }
 
-/// Moves random rows of a split to those that are a fraction of it. All keep the order of the files.
-fn take_fractions(manifest: &Manifest, seed: u64, splits: &mut [Vec<Row>; 3]) {
-    for (from, of) in SplitName::ALL.into_iter().enumerate() {
-        let Some(rows) = splits.get_mut(from).map(std::mem::take) else { continue };
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        order.shuffle(&mut of_data(seed, &format!("fractions of {of}")));
-        // For each row the split that takes it.
-        let mut owner = vec![from; rows.len()];
-        let mut order = order.into_iter();
-        for (to, split) in SplitName::ALL.into_iter().enumerate() {
-            if let Origin::Fraction { of: source, fraction } = &manifest.layout.splits.rule(split).from
-                && *source == of
-            {
-                let count = (rows.len() as f64 * fraction).round() as usize;
-                order.by_ref().take(count).for_each(|row| owner[row] = to);
-            }
-        }
-        for (row, owner) in rows.into_iter().zip(owner) {
-            splits[owner].push(row);
-        }
+/// How splits were drawn, where a manifest leaves that to this program.
+fn drawn(manifest: &Manifest) -> Option<String> {
+    let rules = &manifest.layout.splits;
+    let is_drawn = |split: &SplitName| matches!(rules.rule(*split).from, Origin::Fraction { .. });
+    let drawn: Vec<&str> = SplitName::ALL.iter().filter(|split| is_drawn(split)).map(|split| split.as_str()).collect();
+    if drawn.is_empty() || !rules.stratify {
+        return None;
     }
+    let together =
+        rules.keep_together.as_ref().map_or(String::new(), |column| format!(", rows of one `{column}` together"));
+    Some(format!("{} drawn at random within each class{together}", drawn.join(" and ")))
 }
 
 /// Colours the rows of a split, where its attribute is made.

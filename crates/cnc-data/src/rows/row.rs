@@ -11,6 +11,8 @@ pub(crate) struct Row {
     pub(crate) attribute: u32,
     /// Where there are several attributes, a bit for each that the row has.
     pub(crate) several: u32,
+    /// Rows of one unit are drawn into one split.
+    pub(crate) unit: Option<u32>,
 }
 
 /// The rows of one split, before an image is shown in several colours.

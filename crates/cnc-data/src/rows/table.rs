@@ -113,6 +113,7 @@ fn wanted(manifest: &Manifest) -> Vec<(&str, Reading)> {
     let mut wanted =
         vec![(layout.input.column.as_str(), input), (layout.class.column.as_str(), of_rule(&layout.class.rule))];
     wanted.extend(layout.splits.column.as_deref().map(|column| (column, Reading::Cells)));
+    wanted.extend(layout.splits.keep_together.as_deref().map(|column| (column, Reading::Cells)));
     match &layout.attribute {
         Attribute::Column(labels) => wanted.push((&labels.column, of_rule(&labels.rule))),
         Attribute::Several(several) => {

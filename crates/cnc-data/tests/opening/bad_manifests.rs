@@ -104,7 +104,8 @@ fn fractions_leave_something_and_are_not_taken_of_fractions() {
 
 #[test]
 fn a_split_without_rows_is_named() {
-    refused("fraction = 0.25", "fraction = 0.01", &["`validation`", "has no rows", "less than one row"]);
+    let hundredth = "stratify = false\nvalidation = { of = \"train\", fraction = 0.01 }";
+    refused(VALIDATION, hundredth, &["`validation`", "has no rows", "less than one row"]);
     refused(TEST, "test = { files = [] }", &["splits.test", "without rows"]);
 }
 

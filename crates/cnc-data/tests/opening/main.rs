@@ -8,6 +8,7 @@ mod bad_tables;
 mod bad_texts;
 mod built_in;
 mod dialects;
+mod drawn_splits;
 mod folders;
 mod image_folders;
 mod layouts;

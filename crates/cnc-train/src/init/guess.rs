@@ -23,6 +23,8 @@ const CLASSES: [&str; 12] = [
 ];
 /// Names that columns of splits go by.
 const SPLITS: [&str; 6] = ["split", "partition", "subset", "set", "phase", "splits"];
+/// Words in the names of columns whose rows of one value are not independent.
+const TOGETHER: [&str; 8] = ["patient", "subject", "person", "author", "user", "site", "scene", "video"];
 /// Most values of an attribute that is worth a group of its own.
 const MOST_ATTRIBUTES: usize = 20;
 /// Rows from which the figure of a class means something.
@@ -37,6 +39,7 @@ pub(super) struct Guess {
     pub(super) class: Labels,
     pub(super) attribute: Option<Labels>,
     pub(super) split: Option<Split>,
+    pub(super) keep_together: Option<String>,
     pub(super) model: String,
     /// Rows for training, about.
     pub(super) train_rows: usize,
@@ -96,6 +99,10 @@ impl Guess {
         for (value, rows) in class.categories().unwrap_or_default().iter().filter(|(_, rows)| *rows < FEW) {
             warnings.push(format!("class {value:?} has {rows} rows: too few to measure how well it is learned"));
         }
+        match &wishes.keep_together {
+            Some(name) => assume("together", name, looks(found(survey, name, "--keep-together")?)),
+            None => warnings.extend(dependent(survey)),
+        }
         let train_rows = match &splits {
             None => {
                 let share = format!("{0:.0} % for validation, {0:.0} % for test", 100.0 * HELD_OUT);
@@ -116,7 +123,8 @@ impl Guess {
         let class = labels(class)?;
         let attribute = attribute.map(labels).transpose()?;
         let name = wishes.name.clone().unwrap_or_else(|| survey.name.clone());
-        Ok(Self { name, input, class, attribute, split: splits, model, train_rows, assumed, warnings })
+        let keep_together = wishes.keep_together.clone();
+        Ok(Self { name, input, class, attribute, split: splits, keep_together, model, train_rows, assumed, warnings })
     }
 }
 
@@ -251,6 +259,16 @@ fn candidates(survey: &Survey, is_taken: &dyn Fn(&str) -> bool) -> String {
         .map(|column| format!("--attribute {} ({} values)", column.name, values(column)))
         .collect();
     if names.is_empty() { "figures are by class".to_owned() } else { format!("could be: {}", names.join(", ")) }
+}
+
+/// A warning of a column whose rows of one value may stand on both sides of a split.
+fn dependent(survey: &Survey) -> Option<String> {
+    let is_named = |column: &&Column| TOGETHER.iter().any(|word| column.name.to_lowercase().contains(word));
+    let column = survey.columns.iter().find(is_named)?;
+    Some(format!(
+        "rows of one `{0}` may be in training and in test, which then measures nothing new: --keep-together {0} keeps them in one split",
+        column.name
+    ))
 }
 
 /// All columns, a line each.

@@ -41,7 +41,11 @@ pub(super) fn text(survey: &Survey, guess: &Guess) -> String {
     }
     let files = if survey.samples.is_empty() { survey.files.clone() } else { vec![SAMPLES.to_owned()] };
     let files = Value::from(files).to_string();
-    put(format!("\n[splits]\n{}", splits(guess.split.as_ref(), &files)));
+    put("\n[splits]".to_owned());
+    if let Some(column) = &guess.keep_together {
+        put(format!("keep_together = {}", quoted(column)));
+    }
+    put(splits(guess.split.as_ref(), &files));
     if guess.input.letters.is_none() {
         put(format!("\n[transform]\n{}", transform(&guess.model)));
     }

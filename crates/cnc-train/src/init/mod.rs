@@ -33,6 +33,9 @@ pub(crate) struct Wishes {
     /// The column that says which rows are for training, validation and test [default: drawn at random]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) split: Option<String>,
+    /// The column whose rows of one value belong together, such as a patient's: all in one split.
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) keep_together: Option<String>,
     /// The model [default: lenet for images, bert for texts]
     #[arg(long, value_name = "MODEL")]
     pub(crate) model: Option<String>,

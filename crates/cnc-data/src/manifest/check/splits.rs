@@ -21,7 +21,15 @@ pub(super) fn splits(raw: raw::Splits, source: &Source) -> Result<Splits, Fault>
         rule(raw.validation, SplitName::Validation, by_column)?,
         rule(raw.test, SplitName::Test, by_column)?,
     ];
-    let splits = Splits { column: raw.column, files: raw.files.unwrap_or_default(), rules };
+    let stratify = raw.stratify.unwrap_or(true);
+    if !stratify && raw.keep_together.is_some() {
+        return Err(fault(
+            "splits.stratify",
+            "rows that stay together (`keep_together`) are drawn within each class: leave it out",
+        ));
+    }
+    let files = raw.files.unwrap_or_default();
+    let splits = Splits { column: raw.column, files, keep_together: raw.keep_together, stratify, rules };
     let mut seen_files: Vec<&String> = Vec::new();
     let mut seen_values: Vec<&Cell> = Vec::new();
     let mut fractions = BTreeMap::new();
