@@ -2,6 +2,7 @@
 
 #![expect(clippy::missing_panics_doc, clippy::expect_used, reason = "a test that cannot be set up cannot go on")]
 
+pub mod checkpoints;
 pub mod hub_server;
 pub mod texts;
 pub mod traces;

@@ -198,6 +198,13 @@ pub enum Error {
         mismatch: Box<cnc_nn::Mismatch>,
     },
 
+    /// Weights of RoBERTa under the names of BERT: its positions are counted otherwise. Nothing was changed.
+    #[error("these are weights of RoBERTa and not of BERT: {sign}; BERT and DistilBERT are read")]
+    Roberta {
+        /// What tells it.
+        sign: String,
+    },
+
     /// Statistics of batch norm that no batch has. Nothing was changed.
     #[error("the weights in {} are damaged: variances below 0 in {}", path.display(), names.join(", "))]
     NegativeVariance {

@@ -330,6 +330,10 @@ fn refuse_other_meanings(value: &Value) -> Result<()> {
             return Err(wrong("position_embedding_type", &found, "absolute"));
         }
     }
+    let is_one = |key: &str| value.get(key).and_then(Value::as_u64) == Some(1);
+    if is_one("pad_token_id") && is_one("type_vocab_size") {
+        return Err(wrong("type_vocab_size", "1 and pad_token_id 1", "those of BERT: these are RoBERTa's"));
+    }
     match value.get("pruned_heads").and_then(Value::as_object).filter(|heads| !heads.is_empty()) {
         None => {}
         Some(_) => return Err(wrong("pruned_heads", "not empty", "none: all heads of all layers")),

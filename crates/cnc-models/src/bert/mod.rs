@@ -135,16 +135,19 @@ impl Bert {
     /// for other classes, or none, leaves the fresh one.
     ///
     /// # Errors
-    /// [`cnc_nn::Error::Mismatch`], within [`Error::Layer`], names all tensors that are missing, misshapen or not finite;
-    /// nothing is changed then.
+    /// [`cnc_nn::Error::Mismatch`], within [`Error::Layer`], names all tensors that are missing, misshapen or not finite,
+    /// [`Error::Roberta`] what tells that they are of that; nothing is changed then.
     pub fn load_pretrained(&self, tensors: BTreeMap<String, Tensor>) -> Result<Notice> {
         let names = Names::of(self.options.config.architecture());
         let mut current = self.parameters.named()?;
         let known: BTreeSet<String> = current.keys().cloned().collect();
         let within: BTreeSet<&str> = known.iter().map(|name| names.within(name)).collect();
         let is_known = |name: &str| within.contains(names.modern(name).as_str());
-        let (tensors, prefix) = weights::names::without_prefix(tensors, is_known, Names::is_wrapper);
+        let (tensors, prefix) = weights::names::without_prefix(tensors, is_known, |part| names.is_wrapper(part));
         let (mut found, unknown) = names.translate(&known, tensors);
+        if let Some(sign) = names.sign_of_roberta(&found, &unknown)? {
+            return Err(Error::Roberta { sign });
+        }
         let (head, body) = (self.classifier(), names.pooler);
         let fits = |name: &String, tensor: &Tensor| found.get(name).is_some_and(|t| t.shape() == tensor.shape());
         let keeps_classifier = current.iter().filter(|(name, _)| name.starts_with(head)).all(|(n, t)| fits(n, t));
@@ -202,7 +205,7 @@ impl Bert {
         let missing: BTreeSet<&str> = mismatch.missing.iter().map(|name| names.within(name)).collect();
         let known = |name: &str| missing.contains(names.modern(name).as_str());
         match Partial::find_known(&mismatch.extra, known, of_file) {
-            Some(partial) if partial.prefix.split_terminator('.').all(Names::is_wrapper) => {
+            Some(partial) if partial.prefix.split_terminator('.').all(|part| names.is_wrapper(part)) => {
                 Error::Prefix { path, partial: Box::new(partial) }
             }
             Some(Partial { prefix, found, .. }) => {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::Tensor;
+use candle_core::{DType, Device, Tensor};
 
 use super::config::Architecture;
+use crate::error::Result;
 
 /// How an architecture calls its parts; those of a layer stand under the layer's own prefix.
 #[derive(Debug, Clone, Copy)]
@@ -55,31 +56,66 @@ const OTHER_HEADS: [&str; 5] = ["cls.", "vocab_transform.", "vocab_layer_norm.",
 /// A table of the numbers 0, 1, 2, ... that old checkpoints hold.
 const POSITION_IDS: &str = "embeddings.position_ids";
 
-/// What others put around a whole model, and so in front of all its names. Others than these are names of architectures,
-/// many of which call their parts as BERT does: without its `roberta.` a RoBERTa would pass for one.
-const WRAPPERS: [&str; 16] = [
-    "module",
-    "_orig_mod",
-    "model",
-    "net",
-    "network",
-    "backbone",
-    "encoder",
-    "text_encoder",
-    "auto_model",
-    "base_model",
-    "bert_model",
-    "body",
-    "lm",
-    "language_model",
-    "transformer",
-    "0",
+/// What transformers puts before the parts of other encoders (`base_model_prefix`) that call many of them as BERT does:
+/// without it they would pass for one. What else stands before all names is what somebody wrapped the model in.
+const OTHERS: [&str; 22] = [
+    "albert",
+    "convbert",
+    "data2vec_text",
+    "deberta",
+    "electra",
+    "ernie",
+    "esm",
+    "ibert",
+    "layoutlm",
+    "longformer",
+    "luke",
+    "mobilebert",
+    "mpnet",
+    "mra",
+    "nezha",
+    "nystromformer",
+    "rembert",
+    "roberta",
+    "roc_bert",
+    "roformer",
+    "splinter",
+    "yoso",
 ];
+
+/// The heads of RoBERTa, as far as BERT has none of that name.
+const HEADS_OF_ROBERTA: [&str; 3] = ["lm_head.", "classifier.dense.", "classifier.out_proj."];
+/// The table of positions, within the body.
+const POSITIONS: &str = "embeddings.position_embeddings.weight";
+/// RoBERTa's positions begin behind the number of its padding, 1, whose own row is 0.
+const ROW_OF_PADDING: usize = 1;
 
 impl Names {
     /// Whether a part in front of all names says nothing of the architecture.
-    pub fn is_wrapper(part: &str) -> bool {
-        WRAPPERS.contains(&part)
+    pub fn is_wrapper(&self, part: &str) -> bool {
+        let of_another = [BERT, DISTILBERT].iter().any(|names| names.body == part && names.body != self.body);
+        !of_another && !OTHERS.contains(&part)
+    }
+
+    /// What tells the tensors of a RoBERTa that go by BERT's names from those of a BERT: `found` by the names of this
+    /// model, and those that it does not know.
+    pub fn sign_of_roberta(&self, found: &BTreeMap<String, Tensor>, unknown: &[String]) -> Result<Option<String>> {
+        let head = unknown.iter().find(|name| HEADS_OF_ROBERTA.iter().any(|head| self.within(name).starts_with(head)));
+        if let Some(head) = head {
+            return Ok(Some(format!("{head} is of its head")));
+        }
+        let Some((name, table)) = found.iter().find(|(name, _)| self.within(name) == POSITIONS) else {
+            return Ok(None);
+        };
+        let is_zero = |row: &Tensor| -> Result<bool> {
+            let row = row.to_dtype(DType::F32)?.to_device(&Device::Cpu)?.to_vec1::<f32>()?;
+            Ok(row.iter().all(|value| *value == 0.0))
+        };
+        let [rows, _] = *table.dims() else { return Ok(None) };
+        if rows <= ROW_OF_PADDING + 1 || !is_zero(&table.get(ROW_OF_PADDING)?)? || is_zero(&table.get(0)?)? {
+            return Ok(None);
+        }
+        Ok(Some(format!("row {ROW_OF_PADDING} of {name} is 0, as that of padding is where positions begin behind it")))
     }
 
     pub fn of(architecture: Architecture) -> &'static Self {
@@ -131,7 +167,6 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
 
     #[test]
     fn all_namings_of_checkpoints_are_understood() {

@@ -65,8 +65,17 @@ pub(super) fn of_name(name: &str) -> Option<Form> {
     }
 }
 
+/// Whether a file begins as safetensors do: with the length of its header, which is far below 4 GiB, and with the header.
+/// The length's first byte may be that of any other form.
+fn is_safetensors(start: &[u8]) -> bool {
+    matches!(start, [_, _, _, _, 0, 0, 0, 0, b'{', ..])
+}
+
 /// The form of which the first bytes tell that it is not read.
 pub(super) fn foreign(start: &[u8]) -> Option<Form> {
+    if is_safetensors(start) {
+        return None;
+    }
     if start.is_empty() {
         return Some(Form { found: "an empty file", remedy: "copy or fetch it again" });
     }

@@ -134,11 +134,16 @@ impl Source {
         } else {
             file(&self.path, self.key.as_deref(), device)?
         };
-        if !self.passed_over.is_empty() {
-            let others = self.passed_over.join(" and ");
-            read.notes.push(format!("its folder also holds {others}, which {name} comes before"));
-        }
+        read.notes.extend(self.passed_over());
         Ok(read)
+    }
+
+    /// The other files with weights in its folder, in a sentence; nothing where there is none.
+    #[must_use]
+    pub fn passed_over(&self) -> Option<String> {
+        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let others = self.passed_over.join(" and ");
+        (!others.is_empty()).then(|| format!("its folder also holds {others}, which {name} comes before"))
     }
 
     /// The tensors of all files that an index names; each has what the index says, and no more is taken.
@@ -147,10 +152,11 @@ impl Source {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let missing: Vec<&str> = index.shards().filter(|name| !folder.join(name).is_file()).collect();
         if !missing.is_empty() {
+            let (are, them) = if missing.len() == 1 { ("is", "it") } else { ("are", "them") };
             return Err(index.wrong(format!(
-                "of its {} files {} are not there: {}; copy or fetch these as well",
-                index.shards().count(),
+                "{} of its {} files {are} not there: {}; copy or fetch {them} as well",
                 missing.len(),
+                index.shards().count(),
                 missing.join(", ")
             )));
         }

@@ -70,7 +70,8 @@ fn a_shard_that_is_missing_cut_or_not_what_the_index_says_is_an_error() {
     save(folder.path(), "model-00002-of-00002.safetensors", &[("b.weight", &[3.0, 4.0, 5.0])]);
     refusal(folder.path(), &["1 of its tensors are not in its files", "b.bias in model-00002-of-00002.safetensors"]);
     fs::remove_file(&second).unwrap();
-    let error = refusal(folder.path(), &["of its 2 files 1 are not there: model-00002-of-00002.safetensors"]);
+    let error =
+        refusal(folder.path(), &["1 of its 2 files is not there: model-00002-of-00002.safetensors; copy or fetch it"]);
     assert!(matches!(error, Error::Index { .. }), "{error}");
     for (index, words) in [
         ("{", "no JSON"),

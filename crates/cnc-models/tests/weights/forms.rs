@@ -112,3 +112,18 @@ fn what_is_no_weights_is_called_what_it_is() {
         assert!(words.iter().chain(&[name]).all(|word| message.contains(word)), "{message}");
     }
 }
+
+#[test]
+fn safetensors_whose_length_of_header_begins_as_another_form_does_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let one = "{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+    // A pickle of protocol 2, a page of HTML, and the same behind a line's end.
+    for length in [0x0280_usize, 0x3c3c, 0x3c0a, 0x0580] {
+        let mut bytes = (length as u64).to_le_bytes().to_vec();
+        bytes.extend(format!("{one:<length$}").as_bytes());
+        bytes.extend(7f32.to_le_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(values(&read(&path, &Device::Cpu).unwrap().tensors["w"]), [7.0], "{length:#x}");
+    }
+}

@@ -49,7 +49,7 @@ fn configure(arguments: &Arguments) -> Result<(Job, Source)> {
     let dataset = asked.dataset.as_deref();
     let dataset = dataset.ok_or_else(|| UsageError("no dataset: name one, or give a --config that does".to_owned()))?;
     let source = Source::Manifest(Box::new(manifest::open(dataset)?));
-    let job = configure::configure(asked, &origin, &source, &Known::default(), &progress::listener())?;
+    let job = configure::configure(asked, &origin, &source, &Known::default())?;
     Ok((job, source))
 }
 

@@ -55,7 +55,7 @@ impl Plan<'_> {
     /// # Errors
     /// When a method or a setting is not valid, a run fails, or a signal stopped it.
     pub(crate) fn run(&self, listener: &Listener, stop: &Arc<AtomicBool>) -> Result<Comparison> {
-        let mut candidates = self.candidates(listener)?;
+        let mut candidates = self.candidates()?;
         let tests = train_missing(&mut candidates, self.seeds, listener, stop)?;
         let methods = chosen(candidates, self.folder, listener)?;
         compare(&methods, &tests, Paper::of(manifest::open(self.dataset)?.name())?.as_ref())
@@ -65,7 +65,7 @@ impl Plan<'_> {
     ///
     /// # Errors
     /// When a method or a setting is unknown or not valid.
-    fn candidates(&self, listener: &Listener) -> Result<Vec<Candidate>> {
+    fn candidates(&self) -> Result<Vec<Candidate>> {
         let known = Methods::default();
         let recipe = Source::Manifest(Box::new(manifest::open(self.dataset)?)).recipe(&known)?;
         let infos: Vec<MethodInfo> = self.methods.iter().map(|name| known.find(name)).collect::<Result<_, _>>()?;
@@ -89,7 +89,7 @@ impl Plan<'_> {
             let fixed = own(&self.options.set);
             let first = candidates.len();
             for set in combinations(&own(self.grid))? {
-                let of_seed = |seed| self.planned(&info, &set, &fixed, seed, listener);
+                let of_seed = |seed| self.planned(&info, &set, &fixed, seed);
                 let planned = (0..self.seeds).map(of_seed).collect::<Result<_>>()?;
                 candidates.push(Candidate { info, set, planned, runs: Vec::new() });
             }
@@ -101,21 +101,14 @@ impl Plan<'_> {
         Ok(candidates)
     }
 
-    fn planned(
-        &self,
-        info: &MethodInfo,
-        set: &[String],
-        fixed: &[String],
-        seed: u64,
-        listener: &Listener,
-    ) -> Result<Planned> {
+    fn planned(&self, info: &MethodInfo, set: &[String], fixed: &[String], seed: u64) -> Result<Planned> {
         let trial = if set.is_empty() { String::new() } else { format!("-{}", folder_name(set)) };
         let path: PathBuf = self.folder.join(format!("{}{trial}-{seed}", info.name));
         let options = Options { set: [fixed, set].concat(), ..self.options.clone() };
         let (dataset, method) = (Some(self.dataset.to_owned()), Some(info.name.to_owned()));
         let asked = Asked { dataset, method, seed: Some(seed), options, settings: Table::new() };
         let source = Source::Manifest(Box::new(manifest::open(self.dataset)?));
-        let job = configure(asked, "", &source, &Known::default(), listener)?;
+        let job = configure(asked, "", &source, &Known::default())?;
         Ok(Planned { job, source, path })
     }
 }

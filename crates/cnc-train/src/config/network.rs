@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use candle_core::{DType, Device, Tensor};
 use cnc_models::weights::{self, Head, Loaded};
 use cnc_models::{Bert, BertConfig, Inputs, Mode, Model, Notice, Pooling, Registry, TextOptions};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::config::recipe::checked;
-use crate::error::UsageError;
+use crate::error::{UsageError, shown};
 
 /// The weights of a checkpoint.
 pub(crate) const WEIGHTS: &str = "model.safetensors";
@@ -40,18 +40,6 @@ pub(crate) fn folder(init: &Path) -> &Path {
     if init.is_dir() { init } else { init.parent().filter(|folder| *folder != Path::new("")).unwrap_or(here) }
 }
 
-/// What models start from, in a few words; the folder is named where a user meant weights that are not there.
-///
-/// # Errors
-/// When `init` names weights that cannot be read.
-pub(crate) fn origin(init: Option<&Path>) -> Result<String> {
-    Ok(match init {
-        None => "starting from scratch: weights are drawn from the seed".to_owned(),
-        Some(init) if weights::find(init)?.is_some() => format!("starting from the weights in {}", init.display()),
-        Some(init) => format!("warning: starting from scratch: {}", no_weights(init)),
-    })
-}
-
 fn no_weights(init: &Path) -> String {
     format!("no weights in {}: drawn at random from the seed", init.display())
 }
@@ -66,6 +54,8 @@ pub(crate) struct Network {
     init: Option<PathBuf>,
     /// Whether there are weights where `init` says.
     pretrained: bool,
+    /// The weights that a recipe asks for and that are not here.
+    absent: Option<String>,
     /// What became of these weights, once they were read.
     notes: Arc<OnceLock<Vec<String>>>,
     recompute: bool,
@@ -88,9 +78,27 @@ impl Network {
             text,
             init: init.map(Path::to_owned),
             pretrained,
+            absent: None,
             notes: Arc::default(),
             recompute: settings.checkpoint_activations,
         })
+    }
+
+    /// The same in place of a network that starts from weights which are not on this machine, as this sentence says.
+    #[must_use]
+    pub(crate) fn in_place_of(self, absent: Option<String>) -> Self {
+        Self { absent, ..self }
+    }
+
+    /// What models start from, in a few words; a user who meant weights that are not there is told so.
+    #[must_use]
+    pub(crate) fn origin(&self) -> String {
+        match (&self.init, &self.absent) {
+            (Some(init), _) if self.pretrained => format!("starting from the weights in {}", init.display()),
+            (Some(init), _) => format!("warning: starting from scratch: {}", no_weights(init)),
+            (None, Some(absent)) => format!("warning: starting from scratch: {absent}"),
+            (None, None) => "starting from scratch: weights are drawn from the seed".to_owned(),
+        }
     }
 
     /// Whether its models start from weights of a file; else these are drawn from the seed.
@@ -120,11 +128,13 @@ impl Network {
     pub(crate) fn started(&self, classes: usize, seed: u64, device: &Device) -> Result<(Box<dyn Model>, Vec<String>)> {
         let (model, notes) = match (self.init.as_deref(), &self.text) {
             (Some(init), Some(options)) if self.pretrained => {
-                self.started_of_text(init, options, classes, seed, device)?
+                self.started_of_text(init, options, classes, seed, device).map_err(|error| of_several(init, error))?
             }
-            (Some(init), None) if self.pretrained => self.started_of_images(init, classes, seed, device)?,
+            (Some(init), None) if self.pretrained => {
+                self.started_of_images(init, classes, seed, device).map_err(|error| of_several(init, error))?
+            }
             (Some(init), _) => (self.drawn(classes, seed, device)?, vec![no_weights(init)]),
-            (None, _) => (self.drawn(classes, seed, device)?, Vec::new()),
+            (None, _) => (self.drawn(classes, seed, device)?, self.absent.iter().cloned().collect()),
         };
         // Equal in every stage.
         let notes = self.notes.get_or_init(|| notes).clone();
@@ -187,7 +197,7 @@ impl Network {
     pub(crate) fn notes(&self, classes: usize, seed: u64, device: &Device) -> Result<Vec<String>> {
         match (&self.init, self.notes.get()) {
             (_, Some(notes)) => Ok(notes.clone()),
-            (None, None) => Ok(Vec::new()),
+            (None, None) => Ok(self.absent.iter().cloned().collect()),
             (Some(_), None) => Ok(self.started(classes, seed, device)?.1),
         }
     }
@@ -269,6 +279,14 @@ impl Network {
             return Ok(());
         }
         model.recompute_activations().map_err(|error| UsageError(format!("checkpoint_activations = true: {error}")))
+    }
+}
+
+/// An error with the weights of a folder, which holds others that may be meant.
+fn of_several(init: &Path, error: anyhow::Error) -> anyhow::Error {
+    match weights::find(init).ok().flatten().and_then(|found| found.passed_over()) {
+        None => error,
+        Some(others) => anyhow!("{}\n  hint: {others}; name the one that is meant with --init", shown(&error)),
     }
 }
 

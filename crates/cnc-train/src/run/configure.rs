@@ -19,14 +19,13 @@ use crate::config::run_config::RunConfig;
 use crate::config::selection::Selection;
 use crate::error::UsageError;
 use crate::methods::Known;
-use crate::training::{Event, Listener};
 use cnc_base::names::did_you_mean;
 
 /// Put together what is asked for and what the recipe says. `file` is where the settings of a file are from.
 ///
 /// # Errors
 /// When a name is unknown, a setting is not valid, or a file is missing.
-pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known, listener: &Listener) -> Result<Job> {
+pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known) -> Result<Job> {
     let given = asked.given(file)?;
     let options = asked.options;
     let info = known.methods.find(asked.method.as_deref().unwrap_or("cnc"))?;
@@ -37,9 +36,9 @@ pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known
     };
     check_model(&model, &known.models, source)?;
     let of_data = source.is_text();
-    let init = match options.init {
-        None if recipe.model().is_ok_and(|name| name == model) => recipe_weights(source, listener)?,
-        given => given,
+    let (init, absent) = match options.init {
+        None if recipe.model().is_ok_and(|name| name == model) => recipe_weights(source)?,
+        given => (given, None),
     };
     if let Some(path) = init.as_ref().filter(|path| std::fs::symlink_metadata(weights::apart(path).0).is_err()) {
         return Err(anyhow!("--init {}: there is no such file, nor a folder with config.json", path.display()));
@@ -79,7 +78,7 @@ pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known
         rows: BTreeMap::new(),
         settings,
     };
-    Job::new(config, info, known.models.clone(), idle)
+    Job::new(config, info, known.models.clone(), idle, absent)
 }
 
 fn tables(layer: &[(String, Table)]) -> Vec<&Table> {
@@ -105,18 +104,18 @@ fn check_model(model: &str, models: &Registry, source: &Source) -> Result<(), Us
     )))
 }
 
-/// The weights that the dataset's recipe names, where they are on this machine.
-fn recipe_weights(source: &Source, listener: &Listener) -> Result<Option<PathBuf>> {
-    let Some(repository) = source.weights()? else { return Ok(None) };
-    match HubCache::from_env().find_in(&repository, WEIGHTS) {
-        Ok(path) => Ok(Some(path)),
+/// The weights that the dataset's recipe names, or why they are not on this machine.
+fn recipe_weights(source: &Source) -> Result<(Option<PathBuf>, Option<String>)> {
+    let Some(repository) = source.weights()? else { return Ok((None, None)) };
+    Ok(match HubCache::from_env().find_in(&repository, WEIGHTS) {
+        Ok(path) => (Some(path), None),
         Err(problem) => {
             let name = repository.name;
-            listener(&Event::Note(&format!(
-                "warning: the recipe starts from the weights of {name}, which are not on this machine ({problem}): fetch \
-                 them with\n    cargo xtask fetch {name}"
-            )));
-            Ok(None)
+            let absent = format!(
+                "the recipe starts from the weights of {name}, which are not on this machine ({problem}; `cargo xtask \
+                 fetch {name}` fetches them): drawn at random from the seed"
+            );
+            (None, Some(absent))
         }
-    }
+    })
 }

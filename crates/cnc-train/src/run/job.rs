@@ -21,6 +21,7 @@ use super::opened::Opened;
 use super::recorder::Recorder;
 use super::source::Source;
 use super::story::{self, StageView, TrainingView};
+use crate::config::device;
 use crate::config::given::Idle;
 use crate::config::network::Network;
 use crate::config::recipe::of_method_and_model;
@@ -46,25 +47,34 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// A run with these settings.
+    /// A run with these settings; `absent` says of the weights that its recipe starts from why they are not here.
     ///
     /// # Errors
     /// When a setting of the method cannot be trained with, or the model cannot be built.
-    pub(crate) fn new(config: RunConfig, info: MethodInfo, models: Registry, idle: Vec<Idle>) -> Result<Self> {
+    pub(crate) fn new(
+        config: RunConfig,
+        info: MethodInfo,
+        models: Registry,
+        idle: Vec<Idle>,
+        absent: Option<String>,
+    ) -> Result<Self> {
         let (of_method, of_model) = of_method_and_model(&config.settings);
         let method = (info.build)(&of_method)?;
-        let network = Network::new(models, &config.model, config.init.as_deref(), &of_model)?;
+        let network = Network::new(models, &config.model, config.init.as_deref(), &of_model)?.in_place_of(absent);
         Ok(Self { config, info, method, network, idle })
     }
 
-    /// Open the data of the run, look whether its model can start, and say what a user should know of both: before the run
+    /// Look whether the model of the run can start, open its data, and say what a user should know of both: before the run
     /// has a folder.
     ///
     /// # Errors
     /// When a row is not valid, there is no such device, or the model cannot start as the settings say.
     pub(crate) fn open(&self, source: &Source, listener: &Listener) -> Result<Opened> {
-        let opened = Opened::open(&self.config, source, listener)?;
-        for note in self.network.check(opened.dataset.classes.len(), self.config.seed, &opened.device)? {
+        let device = device::open(&self.config.device)?;
+        // Weights that do not fit are known in a moment; to read the data takes minutes.
+        let notes = self.network.check(source.classes().len(), self.config.seed, &device)?;
+        let opened = Opened::open(&self.config, &self.network, source, device, listener)?;
+        for note in notes {
             listener(&Event::Note(&format!("note: {note}")));
         }
         self.check(&opened)?;

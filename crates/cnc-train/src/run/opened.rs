@@ -7,8 +7,8 @@ use candle_core::Device;
 use cnc_data::{Dataset, SplitName};
 
 use super::source::Source;
+use crate::config::network::Network;
 use crate::config::run_config::RunConfig;
-use crate::config::{device, network};
 use crate::training::{Event, Listener};
 
 /// Below this many samples, the accuracy of a group has an interval of more than 40 points.
@@ -27,14 +27,19 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Open the dataset of a run.
+    /// Open the dataset of a run, and say what the run is about to do.
     ///
     /// # Errors
-    /// When a row is not valid, or there is no such device.
-    pub(crate) fn open(config: &RunConfig, source: &Source, listener: &Listener) -> Result<Self> {
-        let device = device::open(&config.device)?;
+    /// When a row is not valid.
+    pub(crate) fn open(
+        config: &RunConfig,
+        network: &Network,
+        source: &Source,
+        device: Device,
+        listener: &Listener,
+    ) -> Result<Self> {
         let dataset = source.open(config, listener)?;
-        for line in described(config, &dataset)? {
+        for line in described(config, network, &dataset) {
             listener(&Event::Note(&line));
         }
         Ok(Self { dataset, device, seed: config.seed })
@@ -47,10 +52,7 @@ impl Opened {
 }
 
 /// What a run is about to do, line by line.
-///
-/// # Errors
-/// When the weights that it starts from cannot be read.
-fn described(config: &RunConfig, dataset: &Dataset) -> Result<Vec<String>> {
+fn described(config: &RunConfig, network: &Network, dataset: &Dataset) -> Vec<String> {
     let mut lines = vec![format!(
         "{}: {} training, {} validation, {} test samples; {} classes, {} groups",
         dataset.name,
@@ -75,9 +77,9 @@ fn described(config: &RunConfig, dataset: &Dataset) -> Result<Vec<String>> {
         "method {}, model {}, seed {}, device {} (f32), {} threads",
         config.method, config.model, config.seed, config.device, config.threads
     ));
-    lines.push(network::origin(config.init.as_deref())?);
+    lines.push(network.origin());
     lines.extend(few_samples(dataset).into_iter().map(|warning| format!("warning: {warning}")));
-    Ok(lines)
+    lines
 }
 
 /// Warnings of classes and groups that are too small in a split for their accuracy to mean much. Nothing is decoded for

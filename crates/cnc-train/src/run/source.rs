@@ -30,6 +30,14 @@ impl Source {
         }
     }
 
+    /// Names of the classes, by class index.
+    pub(crate) fn classes(&self) -> &[String] {
+        match self {
+            Self::Manifest(manifest) => manifest.classes(),
+            Self::Memory(dataset) => &dataset.classes,
+        }
+    }
+
     /// Whether its inputs are texts, else they are images.
     pub(crate) fn is_text(&self) -> bool {
         match self {

@@ -170,7 +170,7 @@ impl Run {
     /// When a setting or a row is not valid, the folder holds another run, a stage cannot be trained, a file cannot be written,
     /// or the run was stopped.
     pub fn train(self) -> Result<Results> {
-        let job = configure(self.asked, "", &self.source, &self.known, &self.listener)?;
+        let job = configure(self.asked, "", &self.source, &self.known)?;
         let opened = job.open(&self.source, &self.listener)?;
         let run = job.start(&opened, self.folder, self.resume, self.listener, self.stop)?;
         Ok(run.results()?.clone())
