@@ -3,15 +3,20 @@
 //! hub has no such file, and `.locks/` of the cache keeps two programs from fetching one blob at a time. Every file
 //! appears under its name complete or not at all.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 use cnc_base::files::{self, AtomicFile};
+use cnc_base::locks::{Attempt, Lock, try_lock};
 use cnc_data::{Fetched, HubCache, HubRepository};
 use sha2::{Digest, Sha256};
 
+/// How often a lock that another program has is asked for.
+const AGAIN: Duration = Duration::from_millis(200);
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -46,22 +51,21 @@ impl RepoFolder {
     }
 
     /// Keeps other programs from fetching the same blob until the lock is dropped.
-    pub fn lock(&self, blob: &str, waiting: impl FnOnce()) -> Result<File> {
+    pub fn lock(&self, blob: &str, waiting: impl FnOnce()) -> Result<Lock> {
         create_folder(&self.locks)?;
         let path = self.locks.join(format!("{blob}.lock"));
-        let context = || format!("locking {}", path.display());
-        let file = File::options().create(true).truncate(false).write(true).open(&path).with_context(context)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                waiting();
-                file.lock().with_context(context)?;
+        let mut waiting = Some(waiting);
+        loop {
+            match try_lock(&path).with_context(|| format!("locking {}", path.display()))? {
+                Attempt::Locked(lock) => return Ok(lock),
+                Attempt::Held(_) => {
+                    if let Some(waiting) = waiting.take() {
+                        waiting();
+                    }
+                    thread::sleep(AGAIN);
+                }
             }
-            // Some network file systems have no locks; there, two at a time are the user's to avoid.
-            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
-            Err(TryLockError::Error(error)) => return Err(error).with_context(context),
         }
-        Ok(file)
     }
 
     /// Copies a file to `blobs/`, under its SHA-256 as the hub names large files.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::Once;
 
 use anyhow::{Context, Result, anyhow};
 use cnc_data::Fetched;
@@ -46,7 +47,11 @@ impl Transfer<'_> {
         let name = self.described.etag.clone().unwrap_or_else(|| hex(&Sha256::digest(&self.url)));
         let mut progress = Progress::start(self.path, self.described.size.unwrap_or(0))?;
         let waiting = || progress.say(&format!("{}: another program fetches it, waiting for that", self.path));
-        let _lock = self.folder.lock(&name, waiting)?;
+        let lock = self.folder.lock(&name, waiting)?;
+        static TOLD: Once = Once::new();
+        if let Some(note) = lock.note() {
+            TOLD.call_once(|| progress.say(&format!("note: {note}")));
+        }
         // Who had the lock may have brought it.
         if let Some(fetched) = self.here() {
             return Ok(fetched);

@@ -3,5 +3,6 @@
 
 pub mod files;
 pub mod inputs;
+pub mod locks;
 pub mod names;
 pub mod seeds;
