@@ -178,7 +178,7 @@ impl DataError {
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::NotFetched { remedy, .. } | Self::Damaged { remedy, .. } => Some(remedy.clone()),
-            Self::Image { problem, .. } => problem.remedy(),
+            Self::Image { problem, .. } => Some(problem.remedy().unwrap_or(Remedy::SkipUnreadable)),
             Self::Counts { .. } => Some(Remedy::AllowCountMismatch),
             Self::NoColumn { .. } => Some(Remedy::NameColumn),
             _ => None,

@@ -27,6 +27,8 @@ pub use hub::{Fetched, HubCache, HubFile, HubRepository, NotCached, RepositoryKi
 pub use loader::{Draw, Prefetch, prefetch, read_ahead};
 pub use manifest::{Manifest, SplitName};
 pub use options::{OpenOptions, Progress};
-pub use preparation::{ImageInputs, ImagePreparation, ImageSource, Preparation, Prepared, TextInputs, TextPreparation};
+pub use preparation::{
+    ImageInputs, ImagePreparation, ImageSource, Preparation, Prepared, TextBatches, TextInputs, TextPreparation,
+};
 pub use remedy::Remedy;
 pub use rows::Group;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::DataError;
 use crate::image::Picture;
 use crate::image::decode::{MAX_PIXELS, decode};
+use crate::image::file::in_any_form;
 use crate::image::transform::{Normalisation, Preparer, RandomView, Transform, Window};
 use crate::image::{ImageError, same_size};
 use crate::text::{TextTokenizer, bucket};
@@ -169,6 +170,7 @@ impl ImageInputs {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, ImageError> {
+    let file = &in_any_form(file);
     let found = fs::metadata(file).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => "is not there".to_string(),
         _ => format!("cannot be read ({e})"),
@@ -183,6 +185,14 @@ fn read(file: &Path) -> Result<Vec<u8>, ImageError> {
 pub struct TextInputs {
     pub(crate) tokenizer: TextTokenizer,
     preparation: TextPreparation,
+}
+
+/// Texts as a model reads them.
+pub struct TextBatches {
+    /// The batches, each with the places of its texts.
+    pub batches: Vec<(Vec<usize>, Inputs)>,
+    /// The places of the texts that were cut, in their order, with the number of tokens that they have in full.
+    pub cut: Vec<(usize, usize)>,
 }
 
 impl TextInputs {
@@ -201,17 +211,18 @@ impl TextInputs {
         &self.preparation
     }
 
-    /// Texts in batches of like length with at most `most` in each, and the places of each batch's texts.
+    /// Texts in batches of like length with at most `most` in each.
     ///
     /// # Errors
     /// The tokenizer fails, or there is no memory.
-    pub fn batches(&self, texts: &[String], most: usize) -> Result<Vec<(Vec<usize>, Inputs)>, DataError> {
+    pub fn batches(&self, texts: &[String], most: usize) -> Result<TextBatches, DataError> {
         let tokens = self.tokenizer.tokenise(texts.len(), |place| texts.get(place).map(String::as_str), |_| {})?;
         let batches = bucket::evaluation(texts.len(), most, |place| tokens.length(place).unwrap_or(0));
         let inputs = |places: Vec<usize>| {
             let inputs = Inputs::Tokens(tokens.batch(&places));
             (places, inputs)
         };
-        Ok(batches.into_iter().map(inputs).collect())
+        let cut = tokens.cut.iter().map(|(place, in_full)| (*place as usize, *in_full as usize)).collect();
+        Ok(TextBatches { batches: batches.into_iter().map(inputs).collect(), cut })
     }
 }

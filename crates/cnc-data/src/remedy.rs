@@ -22,6 +22,8 @@ pub enum Remedy {
     AllowCountMismatch,
     /// Set a larger [`OpenOptions::max_pixels`](crate::OpenOptions::max_pixels).
     RaiseMaxPixels,
+    /// Set [`OpenOptions::skip_unreadable`](crate::OpenOptions::skip_unreadable).
+    SkipUnreadable,
     /// Name another column of the texts.
     NameColumn,
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Remedy {
             Self::Fetch { again: true, .. } => "remove it and fetch it again",
             Self::AllowCountMismatch => "allow other numbers of rows to go on with what is there",
             Self::RaiseMaxPixels => "make it smaller, or raise the limit",
+            Self::SkipUnreadable => "leave out the rows whose images cannot be read",
             Self::NameColumn => "name another column",
         })
     }

@@ -45,6 +45,11 @@ pub(crate) fn told(problem: &str, remedy: Option<&Remedy>) -> String {
             format!("{problem}\n  hint: --allow-count-mismatch goes on with what is there")
         }
         Some(Remedy::RaiseMaxPixels) => format!("{problem}\n  hint: --max-pixels N reads larger images"),
+        Some(Remedy::SkipUnreadable) => {
+            format!(
+                "{problem}\n  hint: --skip-unreadable leaves out the rows whose images cannot be read, and counts them"
+            )
+        }
         Some(Remedy::NameColumn) => format!("{problem}\n  hint: --column NAME names another"),
         _ => problem.to_owned(),
     }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::pack::Pack;
 use crate::image::ImageError;
+use crate::image::file::in_any_form;
 use crate::image::probe::{HEAD, Probe, TAIL};
 use crate::manifest::Manifest;
 use crate::rows::{Row, Table};
@@ -57,10 +58,12 @@ impl Images {
             let place = match table.with_images(column) {
                 _ if !used => Place::Nowhere,
                 Some(file) => Place::Pack(Pack::open_or_make(file, column, cache)?),
-                None => Place::Folder {
-                    root: manifest.image_folder()?,
-                    names: table.cells(column)?.iter().map(crate::table::Cell::text).collect(),
-                },
+                None => {
+                    let root = manifest.image_folder()?;
+                    let cells = table.cells(column)?;
+                    let names = cells.iter().map(|cell| name_in(&root, cell.text())).collect();
+                    Place::Folder { root, names }
+                }
             };
             Ok(ImageFile { table: table.name().to_string(), column: column.clone(), place })
         };
@@ -91,6 +94,19 @@ impl Images {
             let (file, column) = self.named(row);
             DataError::Row { file, row: row.row, column, problem }
         })
+    }
+
+    /// What a row's image is, as far as that is known without reading it: its name and its length.
+    pub(crate) fn tell(&self, row: Row, digest: &mut dyn FnMut(&[u8])) {
+        let length = match self.place(row) {
+            Place::Nowhere => None,
+            Place::Folder { root, names } => names.get(row.row).and_then(|name| {
+                digest(name.as_bytes());
+                root.join(name).metadata().ok().map(|found| found.len())
+            }),
+            Place::Pack(pack) => pack.range(row.row).map(|(_, length)| length),
+        };
+        digest(&length.unwrap_or_default().to_le_bytes());
     }
 
     /// An error about the image of a row; it names the image's own file where there is one.
@@ -186,6 +202,15 @@ impl Images {
             Ok((head, tail, length)) => Probe::new(&head, &tail, length, self.max_pixels),
         }
     }
+}
+
+/// The name that an image of this name has in its folder.
+fn name_in(root: &Path, name: String) -> String {
+    if name.is_ascii() {
+        return name;
+    }
+    let found = in_any_form(&root.join(&name));
+    found.strip_prefix(root).ok().and_then(Path::to_str).map_or(name, str::to_owned)
 }
 
 /// Whether the path of an image stays in its folder and leads to a file.

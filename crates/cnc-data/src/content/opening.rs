@@ -172,7 +172,8 @@ impl Opener<'_> {
             match bad {
                 None => {}
                 Some(error) if self.options.skip_unreadable => {
-                    skipped.push(Skipped { split, problem: error.to_string(), remedy: error.remedy() });
+                    let remedy = error.remedy().filter(|remedy| *remedy != Remedy::SkipUnreadable);
+                    skipped.push(Skipped { split, problem: error.to_string(), remedy });
                 }
                 Some(error) => return Err(error),
             }

@@ -54,6 +54,14 @@ impl Pixels {
         }
     }
 
+    /// What the images are: see [`Split::tell`](crate::Split::tell).
+    pub(crate) fn tell(&self, digest: &mut dyn FnMut(&[u8])) {
+        match self {
+            Self::Kept { values, .. } => digest(values),
+            Self::OnDemand(images) => images.rows.rows.iter().for_each(|row| images.images.tell(*row, digest)),
+        }
+    }
+
     /// The pixels of a row that the crop is taken of; nothing where there is no such row.
     pub(crate) fn prepared(&self, row: usize, workspace: &mut Workspace) -> Result<Option<Cow<'_, [u8]>>, DataError> {
         match self {

@@ -33,6 +33,14 @@ impl Tensors {
         self.shape
     }
 
+    /// What the images are: see [`Split::tell`](crate::Split::tell).
+    pub(crate) fn tell(&self, digest: &mut dyn FnMut(&[u8])) {
+        digest(format!("{:?}", self.images.dims()).as_bytes());
+        // They are contiguous, f32, and on the CPU.
+        let values = self.images.flatten_all().and_then(|images| images.to_vec1::<f32>()).unwrap_or_default();
+        values.iter().for_each(|value| digest(&value.to_le_bytes()));
+    }
+
     /// `(rows, channels, height, width)`.
     pub(crate) fn batch(&self, rows: &[u32]) -> Result<Tensor, DataError> {
         let places = Tensor::new(rows, &Device::Cpu)?;

@@ -73,6 +73,17 @@ impl TextRows {
         self.corpus.text(*self.rows.get(row as usize)? as usize)
     }
 
+    /// What the texts and their tokens are: see [`Split::tell`](crate::Split::tell).
+    pub(crate) fn tell(&self, digest: &mut dyn FnMut(&[u8])) {
+        for place in &self.rows {
+            let text = self.corpus.text(*place as usize).unwrap_or_default();
+            digest(&(text.len() as u64).to_le_bytes());
+            digest(text.as_bytes());
+            let tokens = self.corpus.tokens.as_ref().and_then(|tokens| tokens.get(*place as usize));
+            tokens.into_iter().flatten().for_each(|token| digest(&token.to_le_bytes()));
+        }
+    }
+
     /// Number of tokens of a row's text, where there are tokens.
     pub(crate) fn length(&self, row: u32) -> Option<usize> {
         self.corpus.tokens.as_ref()?.length(*self.rows.get(row as usize)? as usize)
@@ -118,15 +129,7 @@ impl Corpus {
                 tokens
             }
         };
-        let (empty, unknown) = tokenizer.empty_and_unknown(&tokens);
-        let mut note = |count: u64, what: &str| {
-            if count > 0 {
-                notes.push(format!("{count} of {} texts {what}", tokens.len()));
-            }
-        };
-        note(empty as u64, "are empty: they are kept, with no token but those that begin and end a text");
-        note(unknown as u64, "have only tokens that the vocabulary does not have");
-        note(tokens.cut, "are longer than `max_length` tokens: they are cut");
+        notes.extend(tokenizer.notes(&tokens));
         Ok(tokens)
     }
 

@@ -72,6 +72,11 @@ impl Views {
         self.pixels.size()
     }
 
+    /// What the images are: see [`Split::tell`](crate::Split::tell).
+    pub(crate) fn tell(&self, digest: &mut dyn FnMut(&[u8])) {
+        self.pixels.tell(digest);
+    }
+
     /// Whether training sees other views than evaluation.
     pub(crate) fn augments(&self) -> bool {
         let is_random = match self.random {

@@ -208,6 +208,19 @@ impl Split {
         }
     }
 
+    /// Tells `digest` what the rows are, byte by byte: their labels, attributes and texts with their tokens, the pixels of
+    /// images that are kept in memory, the names and lengths of others. Where the files are is no part of it.
+    pub fn tell(&self, digest: &mut dyn FnMut(&[u8])) {
+        for of_rows in [&self.labels, &self.attributes] {
+            of_rows.iter().for_each(|number| digest(&number.to_le_bytes()));
+        }
+        match &self.content {
+            Content::Images(views) => views.tell(digest),
+            Content::Texts(texts) => texts.tell(digest),
+            Content::Tensors(tensors) => tensors.tell(digest),
+        }
+    }
+
     fn batch_error(&self, problem: String) -> DataError {
         DataError::Batch { split: self.name.as_str(), len: self.len(), problem }
     }

@@ -7,7 +7,7 @@
 
 use std::io::Cursor;
 
-use image::{ImageFormat, ImageReader, Limits};
+use image::{ColorType, ImageFormat, ImageReader, Limits};
 
 use super::{ImageError, Picture, jpeg};
 
@@ -17,7 +17,27 @@ pub const MAX_PIXELS: u64 = 1 << 26;
 /// Bytes that every image may take: for its profiles and tables.
 const LEAST: u64 = 16 << 20;
 
-/// Decodes JPEG, PNG or WebP into RGB.
+/// How images are called whose formats are read: the ends of their names, in small letters.
+pub const ENDS: [&str; 8] = ["bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
+
+/// Formats of photos that are not read, by the brand that their box of type `ftyp` begins with (ISO/IEC 14496-12, 4.3).
+const BRANDS: [(&str, &str); 11] = [
+    ("heic", "HEIC"),
+    ("heix", "HEIC"),
+    ("hevc", "HEIC"),
+    ("hevx", "HEIC"),
+    ("heim", "HEIC"),
+    ("heis", "HEIC"),
+    ("mif1", "HEIC"),
+    ("msf1", "HEIC"),
+    ("avif", "AVIF"),
+    ("avis", "AVIF"),
+    ("jxl ", "JPEG XL"),
+];
+/// How a JPEG XL begins that is in no box.
+const JPEG_XL: &[u8] = b"\xff\x0a";
+
+/// Decodes JPEG, PNG, WebP, GIF (its first picture), BMP or TIFF (its first page) into RGB.
 ///
 /// # Errors
 /// Not an image, cut short, damaged, or more than `max_pixels` pixels.
@@ -29,12 +49,10 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, ImageError> {
         return jpeg::decode(bytes, max_pixels);
     }
     let format = match image::guess_format(bytes) {
-        Ok(format @ (ImageFormat::Png | ImageFormat::WebP)) => format,
-        _ => {
-            let start = start(bytes);
-            let problem = format!("not a JPEG, PNG or WebP image ({} bytes, starting with {start})", bytes.len());
-            return Err(problem.into());
-        }
+        Ok(
+            format @ (ImageFormat::Png | ImageFormat::WebP | ImageFormat::Gif | ImageFormat::Bmp | ImageFormat::Tiff),
+        ) => format,
+        _ => return Err(unread(bytes).into()),
     };
     let reader = || {
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -46,8 +64,29 @@ pub fn decode(bytes: &[u8], max_pixels: u64) -> Result<Picture, ImageError> {
     };
     let (width, height) = reader().into_dimensions().map_err(|e| ImageError::damaged(bytes, &e))?;
     ImageError::refuse_too_large(width, height, max_pixels)?;
-    let image = reader().decode().map_err(|e| ImageError::damaged(bytes, &e))?.into_rgb8();
-    Ok(Picture { width, height, pixels: image.into_raw() })
+    let image = reader().decode().map_err(|e| ImageError::damaged(bytes, &e))?;
+    if matches!(image.color(), ColorType::Rgb32F | ColorType::Rgba32F) {
+        let problem = "holds floating-point values, whose range nobody knows; save it with 8 or 16 bits a channel";
+        return Err(problem.to_string().into());
+    }
+    Ok(Picture { width, height, pixels: image.into_rgb8().into_raw() })
+}
+
+/// What bytes are that are no image of a format that is read.
+fn unread(bytes: &[u8]) -> String {
+    let brand = |from: usize| bytes.get(from..from + 8)?.strip_prefix(b"ftyp");
+    let brand = brand(4).or_else(|| brand(0)).or_else(|| bytes.starts_with(JPEG_XL).then_some(b"jxl "));
+    match brand.and_then(|brand| BRANDS.iter().find(|(name, _)| name.as_bytes() == brand)) {
+        Some((_, format)) => format!(
+            "is a {format} image, a format that is not read; convert it to JPEG or PNG, for example with ImageMagick: magick \
+             FILE FILE.png"
+        ),
+        None => format!(
+            "not a JPEG, PNG, WebP, GIF, BMP or TIFF image ({} bytes, starting with {})",
+            bytes.len(),
+            start(bytes)
+        ),
+    }
 }
 
 /// The first bytes, as text where they are text, so that an HTML page is seen for what it is.
@@ -99,10 +138,32 @@ mod tests {
     #[test]
     fn the_content_decides_about_the_format() {
         let image = GrayImage::from_pixel(8, 8, Luma([128]));
-        for format in [ImageFormat::Png, ImageFormat::Jpeg] {
-            let picture = decode(&encoded(image.clone(), format), MAX_PIXELS).unwrap();
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff] {
+            let image = DynamicImage::from(image.clone());
+            let picture = decode(&encoded(image.into_rgb8(), format), MAX_PIXELS).unwrap();
             assert_eq!((picture.width, picture.height), (8, 8));
+            assert!(picture.pixels.iter().all(|value| value.abs_diff(128) <= 1), "{format:?}");
         }
+    }
+
+    #[test]
+    fn photos_of_formats_that_are_not_read_are_named_with_what_to_do() {
+        for (bytes, format) in [
+            (&b"\0\0\0\x18ftypheic\0\0\0\0"[..], "HEIC"),
+            (b"ftypheic", "HEIC"),
+            (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
+            (b"\xff\x0a\x01\x02", "JPEG XL"),
+        ] {
+            let message = decode(bytes, MAX_PIXELS).unwrap_err().to_string();
+            assert!(message.contains(&format!("is a {format} image")) && message.contains("magick"), "{message}");
+        }
+    }
+
+    #[test]
+    fn values_without_a_range_are_refused() {
+        let image: ImageBuffer<image::Rgb<f32>, _> = ImageBuffer::from_raw(1, 1, vec![0.5, 7.0, -1.0]).unwrap();
+        let message = decode(&encoded(image, ImageFormat::Tiff), MAX_PIXELS).unwrap_err().to_string();
+        assert!(message.contains("floating-point"), "{message}");
     }
 
     #[test]
@@ -117,7 +178,10 @@ mod tests {
     #[test]
     fn text_is_named_as_what_it_is() {
         let message = decode(b"<!DOCTYPE html><html>", MAX_PIXELS).unwrap_err().to_string();
-        assert!(message.contains("not a JPEG, PNG or WebP") && message.contains("<!DOCTYPE html>"), "{message}");
+        assert!(
+            message.contains("not a JPEG, PNG, WebP, GIF, BMP or TIFF") && message.contains("<!DOCTYPE html>"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -134,7 +198,14 @@ mod tests {
 
     #[test]
     fn a_limit_is_told_as_the_number_of_pixels_that_it_is() {
-        for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
+        for format in [
+            ImageFormat::Jpeg,
+            ImageFormat::Png,
+            ImageFormat::WebP,
+            ImageFormat::Gif,
+            ImageFormat::Bmp,
+            ImageFormat::Tiff,
+        ] {
             let bytes = encoded(image::RgbImage::new(9, 7), format);
             let error = decode(&bytes, 62).unwrap_err();
             assert_eq!(error.remedy(), Some(crate::Remedy::RaiseMaxPixels));

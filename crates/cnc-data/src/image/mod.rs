@@ -2,6 +2,7 @@
 
 pub mod decode;
 mod error;
+pub(crate) mod file;
 pub(crate) mod jpeg;
 mod picture;
 pub(crate) mod probe;

@@ -14,7 +14,7 @@ use super::store::{Ids, TokenStore};
 use crate::{DataError, HubCache};
 
 /// First bytes of the file; another layout has another number.
-const MAGIC: &[u8; 16] = b"cnc token cache1";
+const MAGIC: &[u8; 16] = b"cnc token cache2";
 /// The folder in the cache.
 const FOLDER: &str = ".cnc-tokens";
 /// A SHA-256.
@@ -50,7 +50,12 @@ impl TokenCache {
         if number(0)? != texts as u64 {
             return None;
         }
-        let (lengths, ids) = content.split_at_checked(texts.checked_mul(4)?)?;
+        let (lengths, content) = content.split_at_checked(texts.checked_mul(4)?)?;
+        let (cut, ids) = content.split_at_checked(usize::try_from(number(2)?).ok()?.checked_mul(8)?)?;
+        let number_of = |[a, b, c, d, e, f, g, h]: &[u8; 8]| {
+            (u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h]))
+        };
+        let cut = cut.as_chunks::<8>().0.iter().map(number_of).collect();
         let mut end = 0_usize;
         let mut ends = Vec::with_capacity(texts);
         for length in lengths.as_chunks::<4>().0 {
@@ -66,7 +71,7 @@ impl TokenCache {
             Ids::Narrow(ids) => ids.len(),
             Ids::Wide(ids) => ids.len(),
         };
-        (count == end).then_some(TokenStore { ids, ends, cut: number(2)? })
+        (count == end).then_some(TokenStore { ids, ends, cut })
     }
 
     pub(crate) fn store(&self, tokens: &TokenStore) -> Result<(), DataError> {
@@ -83,7 +88,7 @@ impl TokenCache {
         };
         put(MAGIC)?;
         put(&self.key)?;
-        for number in [tokens.len() as u64, width, tokens.cut] {
+        for number in [tokens.len() as u64, width, tokens.cut.len() as u64] {
             put(&number.to_le_bytes())?;
         }
         let mut start = 0;
@@ -92,6 +97,11 @@ impl TokenCache {
             put(&((end - start) as u32).to_le_bytes())?;
             start = *end;
         }
+        tokens
+            .cut
+            .iter()
+            .flat_map(|(place, in_full)| [place, in_full])
+            .try_for_each(|number| put(&number.to_le_bytes()))?;
         match &tokens.ids {
             Ids::Narrow(ids) => ids.iter().try_for_each(|id| put(&id.to_le_bytes()))?,
             Ids::Wide(ids) => ids.iter().try_for_each(|id| put(&id.to_le_bytes()))?,
@@ -107,7 +117,7 @@ mod tests {
 
     fn tokens(vocabulary: usize) -> TokenStore {
         let mut tokens = TokenStore::new(vocabulary);
-        assert!(tokens.push(&[101, 102], false) && tokens.push(&[101, 7, 8, 102], true));
+        assert!(tokens.push(&[101, 102], 2) && tokens.push(&[101, 7, 8, 102], 9));
         tokens
     }
 

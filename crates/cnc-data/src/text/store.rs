@@ -15,20 +15,20 @@ pub(crate) struct TokenStore {
     pub(crate) ids: Ids,
     /// Where each text ends.
     pub(crate) ends: Vec<usize>,
-    /// How many texts were longer and were cut.
-    pub(crate) cut: u64,
+    /// The texts that were longer and were cut, with the number of tokens that they have in full.
+    pub(crate) cut: Vec<(u32, u32)>,
 }
 
 impl TokenStore {
     /// None yet, of a vocabulary of this size.
     pub(crate) fn new(vocabulary: usize) -> Self {
         let ids = if vocabulary <= usize::from(u16::MAX) + 1 { Ids::Narrow(Vec::new()) } else { Ids::Wide(Vec::new()) };
-        Self { ids, ends: Vec::new(), cut: 0 }
+        Self { ids, ends: Vec::new(), cut: Vec::new() }
     }
 
-    /// Adds the tokens of a text; false where one is outside the vocabulary.
+    /// Adds the tokens of a text, which has so many `in_full`; false where one is outside the vocabulary.
     #[must_use]
-    pub(crate) fn push(&mut self, ids: &[u32], is_cut: bool) -> bool {
+    pub(crate) fn push(&mut self, ids: &[u32], in_full: usize) -> bool {
         let end = match &mut self.ids {
             Ids::Narrow(all) => {
                 for id in ids {
@@ -42,8 +42,10 @@ impl TokenStore {
                 all.len()
             }
         };
+        if in_full > ids.len() {
+            self.cut.push((self.ends.len() as u32, in_full as u32));
+        }
         self.ends.push(end);
-        self.cut += u64::from(is_cut);
         true
     }
 
@@ -87,14 +89,14 @@ mod tests {
     fn tokens_come_back_from_narrow_and_from_wide_memory_alike() {
         for vocabulary in [65_536, 65_537] {
             let mut tokens = TokenStore::new(vocabulary);
-            assert!(tokens.push(&[1, 65_535], false));
-            assert!(tokens.push(&[], true));
-            assert!(tokens.push(&[7], false));
+            assert!(tokens.push(&[1, 65_535], 2));
+            assert!(tokens.push(&[], 9));
+            assert!(tokens.push(&[7], 1));
             let texts: Vec<Vec<u32>> = (0..3).map(|place| tokens.get(place).unwrap().collect()).collect();
             assert_eq!(texts, [vec![1, 65_535], vec![], vec![7]]);
             assert_eq!((tokens.length(0), tokens.length(1), tokens.length(3)), (Some(2), Some(0), None));
-            assert_eq!((tokens.len(), tokens.cut), (3, 1));
+            assert_eq!((tokens.len(), &tokens.cut[..]), (3, &[(1, 9)][..]));
         }
-        assert!(!TokenStore::new(10).push(&[65_536], false), "no such token");
+        assert!(!TokenStore::new(10).push(&[65_536], 1), "no such token");
     }
 }

@@ -1,12 +1,13 @@
 //! From texts to tokens, with the model's own tokenizer.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use tokenizers::{Encoding, Tokenizer, TruncationParams};
+use tokenizers::{Encoding, Tokenizer};
 
 use super::cache::Hash;
 use super::length::check_length;
@@ -15,6 +16,11 @@ use crate::DataError;
 
 /// Texts that are tokenised side by side.
 const AT_ONCE: usize = 4096;
+/// Tokenizers that read a `vocab.txt` as BERT's does; how the names of their fast versions end besides.
+const OF_BERT: [&str; 4] = ["BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "PreTrainedTokenizer"];
+const FAST: &str = "Fast";
+/// The share of unknown tokens from which on texts are said to be in another language, or another case, in %.
+const MANY_UNKNOWN: usize = 5;
 /// The special tokens of BERT; the last two begin and end a text.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[MASK]", "[CLS]", "[SEP]"];
 
@@ -24,10 +30,14 @@ pub(crate) struct TextTokenizer {
     /// For messages.
     file: PathBuf,
     identity: Hash,
+    max_length: usize,
     vocabulary: usize,
     /// The tokens of a text without any of its own.
     empty: Vec<u32>,
+    /// How many of these come behind a text.
+    behind: usize,
     unknown: Option<u32>,
+    notes: Vec<String>,
 }
 
 impl TextTokenizer {
@@ -45,7 +55,7 @@ impl TextTokenizer {
         check_length(max_length).map_err(|problem| DataError::Option { name: "max_length", problem })?;
         let bytes = fs::read(&file).map_err(|e| wrong(format!("cannot be read ({e})")))?;
         let is_json = file.extension().is_some_and(|extension| extension == "json");
-        let json = if is_json { bytes } else { word_piece(&file, &bytes)? };
+        let (json, notes) = if is_json { (bytes, Vec::new()) } else { word_piece(&file, &bytes)? };
         let damaged = |e: &dyn std::fmt::Display| {
             wrong(format!("is not a tokenizer that can be read ({e}); fetch the model's own again"))
         };
@@ -61,8 +71,9 @@ impl TextTokenizer {
             let problem = format!("{max_length} is too short: this tokenizer alone adds {} tokens", empty.len());
             return Err(DataError::Option { name: "max_length", problem });
         }
-        let truncation = TruncationParams { max_length, ..TruncationParams::default() };
-        tokenizer.with_truncation(Some(truncation)).map_err(|e| damaged(&e))?;
+        let probe = tokenizer.encode_fast("a", true).map_err(|e| damaged(&e))?;
+        let before = probe.get_special_tokens_mask().iter().take_while(|is_added| **is_added == 1).count();
+        let behind = empty.len().saturating_sub(before);
         let vocabulary = tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         let model = file.with_file_name("config.json");
         if model.is_file() {
@@ -73,7 +84,7 @@ impl TextTokenizer {
         identity.update(&json);
         let unknown = ["[UNK]", "<unk>"].into_iter().find_map(|token| tokenizer.token_to_id(token));
         let identity = identity.finalize().into();
-        Ok(Self { tokenizer, file, identity, vocabulary, empty, unknown })
+        Ok(Self { tokenizer, file, identity, max_length, vocabulary, empty, behind, unknown, notes })
     }
 
     /// A hash of all that tokens depend on but the texts.
@@ -95,13 +106,23 @@ impl TextTokenizer {
             let encoded: Vec<Result<Encoding, DataError>> = (start..end).into_par_iter().map(encode).collect();
             for encoding in encoded {
                 let encoding = encoding?;
-                if !tokens.push(encoding.get_ids(), !encoding.get_overflowing().is_empty()) {
+                let ids = encoding.get_ids();
+                if !tokens.push(&self.cut(ids), ids.len()) {
                     return Err(self.error("names a token outside its own vocabulary"));
                 }
             }
             progress(end);
         }
         Ok(tokens)
+    }
+
+    /// The first tokens of a text, as many as fit between those that begin and end it.
+    fn cut<'a>(&self, ids: &'a [u32]) -> Cow<'a, [u32]> {
+        if ids.len() <= self.max_length {
+            return Cow::Borrowed(ids);
+        }
+        let start = ids.get(..self.max_length - self.behind).unwrap_or_default();
+        Cow::Owned([start, ids.get(ids.len() - self.behind..).unwrap_or_default()].concat())
     }
 
     fn encode(&self, text: &str) -> Result<Encoding, DataError> {
@@ -118,20 +139,54 @@ impl TextTokenizer {
         DataError::File { file: self.file.display().to_string(), problem: problem.to_string() }
     }
 
-    /// How many texts have no token of their own, and how many only ones that the vocabulary does not have.
-    pub(crate) fn empty_and_unknown(&self, tokens: &TokenStore) -> (usize, usize) {
-        let (mut empty, mut unknown) = (0, 0);
+    /// What a user should know of the tokenizer, and of the tokens that it made.
+    pub(crate) fn notes(&self, tokens: &TokenStore) -> Vec<String> {
+        let mut notes = self.notes.clone();
+        let (mut empty, mut without, mut unknown, mut known) = (0, 0, 0, 0);
         for place in 0..tokens.len() {
-            if tokens.length(place) == Some(self.empty.len()) {
-                empty += 1;
-            } else if let Some(mut ids) = tokens.get(place)
-                && ids.all(|id| Some(id) == self.unknown || self.empty.contains(&id))
-            {
-                unknown += 1;
-            }
+            let own = tokens.get(place).into_iter().flatten().filter(|id| !self.empty.contains(id));
+            let (of_text, unknown_of_text) =
+                own.fold((0, 0), |(all, unknown), id| (all + 1, unknown + usize::from(Some(id) == self.unknown)));
+            empty += usize::from(of_text == 0);
+            without += usize::from(of_text > 0 && of_text == unknown_of_text);
+            unknown += unknown_of_text;
+            known += of_text - unknown_of_text;
         }
-        (empty, unknown)
+        let mut note = |count: usize, what: &str| {
+            if count > 0 {
+                notes.push(format!("{count} of {} texts {what}", tokens.len()));
+            }
+        };
+        note(empty, "are empty: they are kept, with no token but those that begin and end a text");
+        note(without, "have only tokens that the vocabulary does not have");
+        if 100 * unknown > MANY_UNKNOWN * (unknown + known) {
+            notes.push(format!(
+                "{} of the texts' tokens are words that the vocabulary does not have: is {} for texts of this language, and \
+                 of this case?",
+                share(unknown, unknown + known),
+                self.file.display()
+            ));
+        }
+        let cut = tokens.cut.len();
+        if let Some(longest) = tokens.cut.iter().map(|(_, in_full)| *in_full as usize).max() {
+            let kept = tokens.ends.last().copied().unwrap_or_default();
+            let length = |place: &u32| tokens.length(*place as usize).unwrap_or_default();
+            let lost: usize = tokens.cut.iter().map(|(place, in_full)| *in_full as usize - length(place)).sum();
+            notes.push(format!(
+                "{cut} of {} texts ({}) are cut to {} tokens, the longest has {longest}; {} of all tokens are not seen",
+                tokens.len(),
+                share(cut, tokens.len()),
+                self.max_length,
+                share(lost, lost + kept)
+            ));
+        }
+        notes
     }
+}
+
+/// A share in %.
+fn share(of: usize, all: usize) -> String {
+    format!("{:.0} %", 100.0 * of as f64 / all.max(1) as f64)
 }
 
 /// The file of a tokenizer that a path stands for.
@@ -186,8 +241,8 @@ impl Limits {
     }
 }
 
-/// A `vocab.txt` as the tokenizer.json that says the same.
-fn word_piece(file: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
+/// A `vocab.txt` as the tokenizer.json that says the same, and what a user should know of it.
+fn word_piece(file: &Path, bytes: &[u8]) -> Result<(Vec<u8>, Vec<String>), DataError> {
     let wrong = |problem: String| DataError::File { file: file.display().to_string(), problem };
     let text = std::str::from_utf8(bytes).map_err(|e| wrong(format!("is not UTF-8 text ({e})")))?;
     let vocabulary: Map<String, Value> =
@@ -201,6 +256,16 @@ fn word_piece(file: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
         }));
     }
     let settings = Settings::beside(file)?;
+    let is_capital = |token: &&str| !SPECIAL.contains(token) && token.chars().any(char::is_uppercase);
+    let capitals = text.lines().filter(is_capital).filter(|token| !token.starts_with("[unused")).count();
+    let mut notes = Vec::new();
+    if settings.lower_case && capitals > 0 {
+        notes.push(format!(
+            "{capitals} tokens of {} have capital letters, and texts are put into small ones before: of a cased model \
+             tokenizer_config.json beside it should say \"do_lower_case\": false",
+            file.display()
+        ));
+    }
     let (begin, end) = (&vocabulary["[CLS]"], &vocabulary["[SEP]"]);
     let tokenizer = json!({
         "version": "1.0", "truncation": null, "padding": null, "decoder": null,
@@ -216,7 +281,7 @@ fn word_piece(file: &Path, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
             "max_input_chars_per_word": 100, "vocab": vocabulary
         }
     });
-    Ok(tokenizer.to_string().into_bytes())
+    Ok((tokenizer.to_string().into_bytes(), notes))
 }
 
 /// What `tokenizer_config.json` says of a `vocab.txt`.
@@ -239,6 +304,15 @@ impl Settings {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Map::new(),
             Err(e) => return Err(wrong(&e)),
         };
+        if let Some(class) = config.get("tokenizer_class").and_then(Value::as_str)
+            && !OF_BERT.contains(&class.strip_suffix(FAST).unwrap_or(class))
+        {
+            let problem = format!(
+                "says tokenizer_class {class}, which splits texts otherwise than BERT does with the vocab.txt beside it; put \
+                 the tokenizer.json of that tokenizer there, or take the line out if the vocabulary is BERT's"
+            );
+            return Err(DataError::File { file: file.display().to_string(), problem });
+        }
         let truth = |key: &str| match config.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(truth)) => Ok(Some(*truth)),

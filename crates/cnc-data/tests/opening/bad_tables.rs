@@ -112,7 +112,7 @@ fn an_image_that_does_not_decode_is_named_with_its_row() {
     let whole = png(8, 8, |x, y| [(x * y) as u8; 3]);
     for (bad, part) in [
         (whole[..whole.len() * 6 / 10].to_vec(), "does not decode"),
-        (b"<html>quota exceeded</html>".to_vec(), "not a JPEG, PNG or WebP"),
+        (b"<html>quota exceeded</html>".to_vec(), "not a JPEG, PNG, WebP, GIF, BMP or TIFF"),
         (Vec::new(), "is empty"),
     ] {
         let column = images((0..40).map(|i| Some(if i == 29 { bad.clone() } else { whole.clone() })));

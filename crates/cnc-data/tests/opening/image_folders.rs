@@ -178,7 +178,10 @@ fn every_kind_of_file_that_is_no_image_is_named_with_its_row_when_the_dataset_op
     let kinds: [(Spoil, &str); 6] = [
         (|path| fs::remove_file(path).unwrap(), "is not there"),
         (|path| fs::write(path, "").unwrap(), "is empty"),
-        (|path| fs::write(path, "<html>quota exceeded</html>").unwrap(), "not a JPEG, PNG or WebP image"),
+        (
+            |path| fs::write(path, "<html>quota exceeded</html>").unwrap(),
+            "not a JPEG, PNG, WebP, GIF, BMP or TIFF image",
+        ),
         (
             |path| {
                 fs::remove_file(path).unwrap();

@@ -186,7 +186,7 @@ fn a_bad_image_in_parquet_on_demand_is_named_with_its_row_when_the_dataset_opens
     let whole = png(8, 8, |x, y| [(x * y) as u8; 3]);
     for (bad, part) in [
         (Some(whole[..whole.len() * 6 / 10].to_vec()), "does not decode"),
-        (Some(b"<html>".to_vec()), "not a JPEG, PNG or WebP"),
+        (Some(b"<html>".to_vec()), "not a JPEG, PNG, WebP, GIF, BMP or TIFF"),
         (None, "is null"),
     ] {
         let folder = Folder::new();

@@ -1,10 +1,11 @@
 //! Inputs of a model, and how they become what it reads.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use cnc_data::image::Picture;
-use cnc_data::{ImageInputs, ImageSource, Inputs, TextInputs};
+use cnc_data::{ImageInputs, ImageSource, Inputs, TextBatches, TextInputs};
 
 use crate::error::told;
 use crate::training::evaluate::batch_size;
@@ -17,7 +18,7 @@ const TEXT_BYTES: usize = 16 << 20;
 /// An input of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// A file with an image: JPEG, PNG or WebP.
+    /// A file with an image: JPEG, PNG, WebP, GIF, BMP or TIFF.
     File(PathBuf),
     /// A decoded image.
     Picture {
@@ -57,6 +58,8 @@ pub(super) struct Chunk {
     pub(super) names: Vec<Result<String, Unreadable>>,
     /// Batches, and the places of their inputs among `names`.
     pub(super) batches: Vec<(Vec<usize>, Inputs)>,
+    /// Places of the texts that were cut, with the number of tokens that they have in full.
+    pub(super) cut: BTreeMap<usize, usize>,
 }
 
 impl Preparer {
@@ -121,7 +124,11 @@ fn prepare_images(preparer: &ImageInputs, inputs: Vec<Given>) -> Result<Chunk> {
             }
         }
     }
-    Ok(Chunk { names, batches: prepared.inputs.map(|inputs| (places, inputs)).into_iter().collect() })
+    Ok(Chunk {
+        names,
+        batches: prepared.inputs.map(|inputs| (places, inputs)).into_iter().collect(),
+        cut: BTreeMap::new(),
+    })
 }
 
 fn prepare_texts(preparer: &TextInputs, inputs: Vec<Given>) -> Result<Chunk> {
@@ -137,7 +144,9 @@ fn prepare_texts(preparer: &TextInputs, inputs: Vec<Given>) -> Result<Chunk> {
             Err(problem) => Err(problem),
         });
     }
-    let batches = preparer.batches(&good, batch_size(None))?.into_iter();
+    let TextBatches { batches, cut } = preparer.batches(&good, batch_size(None))?;
     let in_chunk = |of_batch: Vec<usize>| of_batch.into_iter().filter_map(|place| places.get(place)).copied().collect();
-    Ok(Chunk { names, batches: batches.map(|(of_batch, inputs)| (in_chunk(of_batch), inputs)).collect() })
+    let batches = batches.into_iter().map(|(of_batch, inputs)| (in_chunk(of_batch), inputs)).collect();
+    let cut = cut.into_iter().filter_map(|(place, in_full)| Some((*places.get(place)?, in_full))).collect();
+    Ok(Chunk { names, batches, cut })
 }

@@ -33,6 +33,9 @@ pub struct Prediction {
     pub probability: f32,
     /// The probability of each class, in their order.
     pub probabilities: Vec<f32>,
+    /// Of a text that is longer than those that the model was trained on: its number of tokens, of which the model saw
+    /// only the first.
+    pub cut_from: Option<usize>,
 }
 
 /// What a trained model predicts with.
@@ -116,6 +119,15 @@ impl Predictor {
         &self.classes
     }
 
+    /// Most tokens of a text that the model sees; nothing where it takes images.
+    #[must_use]
+    pub(crate) fn max_length(&self) -> Option<usize> {
+        match &*self.preparer {
+            Preparer::Images(_) => None,
+            Preparer::Texts { texts, .. } => Some(texts.preparation().max_length),
+        }
+    }
+
     /// The column of the texts that the model was trained on; nothing where it takes images.
     #[must_use]
     pub(crate) fn column(&self) -> Option<&str> {
@@ -146,7 +158,7 @@ impl Predictor {
     }
 
     /// The answers on a chunk, and after them what is wrong where one of them is not a number.
-    fn answers(&self, Chunk { names, batches }: Chunk) -> Result<VecDeque<Result<Vec<Answer>>>> {
+    fn answers(&self, Chunk { names, batches, cut }: Chunk) -> Result<VecDeque<Result<Vec<Answer>>>> {
         let classes = self.classes.len();
         let mut found: Vec<f32> = vec![f32::NAN; names.len() * classes];
         for (places, inputs) in batches {
@@ -158,27 +170,27 @@ impl Predictor {
             }
         }
         let mut answers = Vec::with_capacity(names.len());
-        for (name, found) in names.into_iter().zip(found.chunks(classes.max(1))) {
+        for (place, (name, found)) in names.into_iter().zip(found.chunks(classes.max(1))).enumerate() {
             match name {
                 Ok(name) if found.iter().any(|probability| !probability.is_finite()) => {
                     let error =
                         anyhow!("{name}: the model's answer is not a number: is its model.safetensors damaged?");
                     return Ok([Ok(answers), Err(error)].into());
                 }
-                Ok(input) => answers.push(Ok(self.prediction(input, found))),
+                Ok(input) => answers.push(Ok(self.prediction(input, found, cut.get(&place).copied()))),
                 Err(problem) => answers.push(Err(problem)),
             }
         }
         Ok([Ok(answers)].into())
     }
 
-    fn prediction(&self, input: String, probabilities: &[f32]) -> Prediction {
+    fn prediction(&self, input: String, probabilities: &[f32], cut_from: Option<usize>) -> Prediction {
         let best = |(best, highest): (u32, f32), (place, probability): (u32, &f32)| {
             if *probability > highest { (place, *probability) } else { (best, highest) }
         };
         let (index, probability) = (0..).zip(probabilities).fold((0, f32::NEG_INFINITY), best);
         let class = self.classes.get(index as usize).cloned().unwrap_or_default();
-        Prediction { input, class, index, probability, probabilities: probabilities.to_vec() }
+        Prediction { input, class, index, probability, probabilities: probabilities.to_vec(), cut_from }
     }
 }
 

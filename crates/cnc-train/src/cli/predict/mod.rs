@@ -12,7 +12,7 @@ mod output;
 mod sources;
 
 use output::{Format, Output};
-use sources::{Images, Texts};
+use sources::{Images, PassedOver, Texts};
 
 use crate::cli::say::note;
 use crate::config::device;
@@ -31,8 +31,8 @@ use crate::predict::{Given, Predictor};
   echo 'what a lovely day' | cnc-train predict runs/civilcomments-cnc-0 -
 
 Each line says of an input, in the order given: input, class, probability, and the probabilities of all classes. Of images an
-input is a file; a folder stands for its images (.jpg, .jpeg, .png, .webp) and those of the folders in it, in the order of
-their names. Of texts an input is a line of a file, or a row of a table (.csv, .tsv, .jsonl, .ndjson). The run's folder is all
+input is a file; a folder stands for its images (.jpg, .jpeg, .png, .webp, .gif, .bmp, .tif, .tiff) and those of the folders
+in it, in the order of their names; what else is there is counted. Of texts an input is a line of a file, or a row of a table (.csv, .tsv, .jsonl, .ndjson). The run's folder is all
 that is needed, wherever it is. The first input that cannot be read ends it, unless --skip-unreadable is given.")]
 pub(super) struct Arguments {
     /// Folder of a finished run.
@@ -74,12 +74,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         arguments.out.as_ref().and_then(|out| out.extension()).is_some_and(|end| end.eq_ignore_ascii_case("csv"));
     let format = arguments.format.unwrap_or(if is_csv { Format::Csv } else { Format::Jsonl });
     let inputs = arguments.inputs.clone();
+    let passed_over = PassedOver::default();
     let inputs: Box<dyn Iterator<Item = Result<Given>> + Send> = match (predictor.column(), &arguments.column) {
         (None, Some(_)) => {
             let problem = format!("--column is of texts; the model of {} takes images", arguments.run.display());
             return Err(UsageError(problem).into());
         }
-        (None, None) => Box::new(Images::of(inputs)),
+        (None, None) => Box::new(Images::of(inputs, &passed_over)),
         (Some(trained_on), column) => Box::new(Texts::of(inputs, column.clone(), trained_on)),
     };
     let mut output = Output::begin(arguments.out.as_deref(), format, predictor.classes())?;
@@ -92,11 +93,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Err(error) if arguments.out.is_none() && is_closed_pipe(&error) => return Ok(()),
         Err(error) => return Err(error),
     }
+    if let Some(sentence) = passed_over.sentence() {
+        note!("warning: {sentence}");
+    }
     if shown.predicted == 0 && shown.unreadable > 0 {
         bail!("none of {} inputs can be read", shown.unreadable);
     }
     output.finish().map_err(|e| anyhow!("the predictions cannot be written: {e:#}"))?;
-    shown.end();
+    shown.end(predictor.max_length());
     Ok(())
 }
 
@@ -114,6 +118,8 @@ fn answer(
                 Ok(prediction) => {
                     output.write(&prediction)?;
                     shown.predicted += 1;
+                    shown.cut += u64::from(prediction.cut_from.is_some());
+                    shown.longest = shown.longest.max(prediction.cut_from.unwrap_or(0));
                 }
                 Err(problem) if skip_unreadable => {
                     shown.bar.suspend(|| note!("left out: {problem}"));
@@ -151,6 +157,9 @@ struct Shown {
     predicted: u64,
     /// Inputs that cannot be read.
     unreadable: u64,
+    /// Texts that are longer than the model sees, and the tokens of the longest.
+    cut: u64,
+    longest: usize,
 }
 
 impl Shown {
@@ -158,7 +167,7 @@ impl Shown {
         let is_free = std::io::stderr().is_terminal() && (to_file || !std::io::stdout().is_terminal());
         let bar = if is_free { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, start: Instant::now(), predicted: 0, unreadable: 0 }
+        Self { bar, start: Instant::now(), predicted: 0, unreadable: 0, cut: 0, longest: 0 }
     }
 
     fn update(&self) {
@@ -166,8 +175,14 @@ impl Shown {
         self.bar.set_message(format!("{} predicted, {rate:.0} a second", self.predicted));
     }
 
-    fn end(&self) {
-        let Self { predicted, unreadable, .. } = self;
+    fn end(&self, max_length: Option<usize>) {
+        let Self { predicted, unreadable, cut, longest, .. } = self;
+        if let Some(max_length) = max_length.filter(|_| *cut > 0) {
+            note!(
+                "warning: {cut} of {predicted} texts were cut to {max_length} tokens, as the model was trained; the longest has \
+                 {longest}"
+            );
+        }
         let left_out = if *unreadable > 0 {
             format!(", {unreadable} left out because they cannot be read")
         } else {

@@ -14,7 +14,8 @@ use crate::predict::Prediction;
 /// How a prediction is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// One JSON object a line: `input`, `class`, `probability`, and `probabilities` by class.
+    /// One JSON object a line: `input`, `class`, `probability`, and `probabilities` by class; of a text that was cut also
+    /// `cut_from`, its tokens.
     Jsonl,
     /// A header, then `input`, `class`, `probability`, and a column for each class.
     Csv,
@@ -67,11 +68,12 @@ impl Output {
     /// # Errors
     /// When it cannot be written.
     pub(super) fn write(&mut self, prediction: &Prediction) -> Result<()> {
-        let Prediction { input, class, probability, probabilities, .. } = prediction;
+        let Prediction { input, class, probability, probabilities, cut_from, .. } = prediction;
         match self.format {
             Format::Jsonl => {
                 let by_class = ByClass { classes: &self.classes, probabilities };
-                let line = Line { input, class, probability: *probability, probabilities: by_class };
+                let line =
+                    Line { input, class, probability: *probability, probabilities: by_class, cut_from: *cut_from };
                 let mut line = serde_json::to_vec(&line)?;
                 line.push(b'\n');
                 self.to.write_all(&line)?;
@@ -137,6 +139,8 @@ struct Line<'a> {
     class: &'a str,
     probability: f32,
     probabilities: ByClass<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_from: Option<usize>,
 }
 
 /// Probabilities under the names of their classes, in the classes' order.

@@ -1,16 +1,19 @@
 //! Where inputs come from: files, folders, tables and standard input, one after the other.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, anyhow};
+use cnc_data::image::decode::ENDS;
 use cnc_data::table::stream::{self, TextStream};
 
 use crate::predict::{Given, Input, Unreadable};
 
-/// Ends of the names of images in a folder, in small letters.
-const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+/// What Windows puts into folders of pictures.
+const OF_THE_SYSTEM: [&str; 2] = ["thumbs.db", "desktop.ini"];
 /// Ends of the names of tables of texts, in small letters.
 const TABLES: [&str; 4] = ["csv", "tsv", "jsonl", "ndjson"];
 /// Stands for standard input.
@@ -23,19 +26,49 @@ pub(super) struct Images {
     /// Of the folders that are being walked, the outer first, what is left in them: the last entry comes next.
     open: Vec<Vec<PathBuf>>,
     listed: Option<TextStream>,
+    passed_over: PassedOver,
+}
+
+/// What stands in folders and is not taken for an image: how many of each end of a name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PassedOver(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl PassedOver {
+    fn add(&self, what: String) {
+        if let Ok(mut counts) = self.0.lock() {
+            *counts.entry(what).or_default() += 1;
+        }
+    }
+
+    /// All of it, where there is something.
+    #[must_use]
+    pub(super) fn sentence(&self) -> Option<String> {
+        let counts = self.0.lock().ok()?;
+        let all: u64 = counts.values().sum();
+        let files = if all == 1 { "file" } else { "files" };
+        let each: Vec<String> = counts.iter().map(|(what, count)| format!("{what} ({count})")).collect();
+        (all > 0).then(|| {
+            format!(
+                "left out {all} {files} of the folders by their names: {}; .{} are read, others want converting",
+                each.join(", "),
+                ENDS.join(" .")
+            )
+        })
+    }
 }
 
 impl Images {
-    /// The images that these paths stand for.
+    /// The images that these paths stand for; what is left out of folders is added to `passed_over`.
     #[must_use]
-    pub(super) fn of(named: Vec<PathBuf>) -> Self {
-        Self { named: named.into_iter(), open: Vec::new(), listed: None }
+    pub(super) fn of(named: Vec<PathBuf>, passed_over: &PassedOver) -> Self {
+        Self { named: named.into_iter(), open: Vec::new(), listed: None, passed_over: passed_over.clone() }
     }
 
     fn enter(&mut self, folder: &Path, is_named: bool) -> Option<Unreadable> {
-        match images_and_folders(folder) {
+        match images_and_folders(folder, &self.passed_over) {
             Ok(entries) if entries.is_empty() && is_named => {
-                Some(Unreadable(format!("{}: no image is in this folder (.{})", folder.display(), IMAGES.join(", ."))))
+                let what = self.passed_over.sentence().unwrap_or_else(|| format!(".{}", ENDS.join(", .")));
+                Some(Unreadable(format!("{}: no image is in this folder ({what})", folder.display())))
             }
             Ok(entries) => {
                 self.open.push(entries);
@@ -89,17 +122,24 @@ impl Iterator for Images {
     }
 }
 
-/// The images of a folder and the folders in it, the last of their names first. Names that begin with a dot are left out,
-/// and so are links to folders, which may lead in circles.
-fn images_and_folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// The images of a folder and the folders in it, the last of their names first. What is hidden is left out without a word;
+/// files with other names are counted, and so are links to folders, which may lead in circles.
+fn images_and_folders(folder: &Path, passed_over: &PassedOver) -> io::Result<Vec<PathBuf>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let (path, kind) = (entry.path(), entry.file_type()?);
-        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let is_image = has_end(&path, &IMAGES) && !path.is_dir();
-        if !is_hidden && (kind.is_dir() || is_image) {
+        let name = entry.file_name().to_string_lossy().to_lowercase();
+        if name.starts_with('.') || OF_THE_SYSTEM.contains(&name.as_str()) {
+            continue;
+        }
+        if kind.is_dir() || (has_end(&path, &ENDS) && !path.is_dir()) {
             entries.push(path);
+        } else if kind.is_symlink() && path.is_dir() {
+            passed_over.add("links to folders".to_owned());
+        } else {
+            let end = path.extension().map(|end| format!(".{}", end.to_string_lossy().to_lowercase()));
+            passed_over.add(end.unwrap_or_else(|| "without an end".to_owned()));
         }
     }
     entries.sort_unstable_by(|a, b| b.cmp(a));
