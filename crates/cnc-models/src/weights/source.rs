@@ -123,17 +123,30 @@ impl Source {
         &self.path
     }
 
+    /// All its files: itself, or the index and the files that this names.
+    ///
+    /// # Errors
+    /// [`Error::Index`] for an index that is none.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        let mut files = vec![self.path.clone()];
+        if self.is_index() {
+            let folder = self.path.parent().unwrap_or(Path::new("."));
+            files.extend(Index::read(&self.path)?.shards().map(|shard| folder.join(shard)));
+        }
+        Ok(files)
+    }
+
+    fn is_index(&self) -> bool {
+        self.path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(INDEX))
+    }
+
     /// All tensors, under the names that the files have for them.
     ///
     /// # Errors
     /// As [`read`](super::read).
     pub(super) fn read(&self, device: &Device) -> Result<Read> {
-        let name = self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut read = if name.ends_with(INDEX) {
-            self.read_shards(device)?
-        } else {
-            file(&self.path, self.key.as_deref(), device)?
-        };
+        let mut read =
+            if self.is_index() { self.read_shards(device)? } else { file(&self.path, self.key.as_deref(), device)? };
         read.notes.extend(self.passed_over());
         Ok(read)
     }

@@ -48,6 +48,9 @@ struct Cli {
     train: train::Arguments,
     #[command(subcommand)]
     command: Option<Command>,
+    /// Compute threads; no result depends on their number [default: the machine's cores, or RAYON_NUM_THREADS]
+    #[arg(long, value_name = "N", global = true, value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,6 +79,10 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Some(threads) = cli.threads {
+        // Nothing has computed yet, so that there is no pool of another size.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+    }
     let outcome = match cli.command {
         None => train::run(&cli.train),
         Some(Command::Check(arguments)) => check::run(&arguments),

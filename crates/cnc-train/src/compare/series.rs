@@ -64,7 +64,7 @@ pub(super) fn obtain(
 ) -> Result<FinishedRun> {
     let Planned { job, path, .. } = planned;
     let note = |text: String| listener(&Event::Note(&text));
-    let config = job.config.on(&opened.dataset);
+    let config = job.config_on(&opened.dataset)?;
     let folder = match RunFolder::state(path, &config)? {
         FolderState::Finished(run) => {
             note(format!("{} is finished: its figures are taken", path.display()));

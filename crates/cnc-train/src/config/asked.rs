@@ -63,8 +63,8 @@ pub(crate) struct Options {
 }
 
 /// Keys that a run writes into its `config.toml` and that say nothing of another run: a file of another version is read all
-/// the same, the threads are those of this process, and other data may be there now.
-const OF_THE_RECORD: [&str; 3] = ["version", "threads", "rows"];
+/// the same, the threads are those of this process, and other data and weights may be there now.
+const OF_THE_RECORD: [&str; 4] = ["version", "threads", "rows", "init_sha256"];
 /// Keys of a configuration file.
 const KEYS: [&str; 10] =
     ["dataset", "method", "seed", "model", "device", "select", "init", "limit", "data", "settings"];

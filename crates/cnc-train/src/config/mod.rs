@@ -5,6 +5,7 @@ pub(crate) mod asked;
 pub(crate) mod data;
 pub(crate) mod device;
 pub(crate) mod given;
+pub(crate) mod identity;
 pub(crate) mod manifest;
 pub(crate) mod network;
 pub(crate) mod recipe;

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result, anyhow};
 use candle_core::{DType, Device, Tensor};
+use cnc_data::Preparation;
 use cnc_models::weights::{self, Head, Loaded};
 use cnc_models::{Bert, BertConfig, Inputs, Mode, Model, Notice, Pooling, Registry, TextOptions};
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,24 @@ impl Network {
             (Some(init), _) => format!("warning: starting from scratch: {}", no_weights(init)),
             (None, Some(absent)) => format!("warning: starting from scratch: {absent}"),
             (None, None) => "starting from scratch: weights are drawn from the seed".to_owned(),
+        }
+    }
+
+    /// Refuse texts that are longer than the model takes.
+    ///
+    /// # Errors
+    /// When they are.
+    pub(crate) fn check_length(&self, preparation: &Preparation) -> Result<(), UsageError> {
+        match (&self.text, preparation) {
+            (Some(TextOptions { config, .. }), Preparation::Text(texts)) if texts.max_length > config.positions() => {
+                Err(UsageError(format!(
+                    "--max-length {} is too long: the model takes {} tokens at most (max_position_embeddings of its \
+                     config.json)",
+                    texts.max_length,
+                    config.positions()
+                )))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cnc_data::{Dataset, Split};
 use crc::{CRC_64_XZ, Crc};
 use serde::{Deserialize, Serialize};
-use toml::Table;
+use toml::{Table, Value};
 
 use super::data::DataSettings;
 use super::selection::Selection;
@@ -36,6 +36,9 @@ pub(crate) struct RunConfig {
     /// Weights that the models start from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub init: Option<PathBuf>,
+    /// SHA-256 of their files.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub init_sha256: Option<String>,
     /// Where the data are, and what of them is accepted.
     #[serde(skip_serializing_if = "DataSettings::is_default", default)]
     pub data: DataSettings,
@@ -53,6 +56,15 @@ impl RunConfig {
         Path::new("runs").join(format!("{dataset}-{}-{}", self.method, self.seed))
     }
 
+    /// What a run has to be gone on with, as a table: all settings but those that say where something is, which may have
+    /// moved (`rows` and `init_sha256` say what it is), and the number of threads, on which no result depends.
+    ///
+    /// # Errors
+    /// When a setting cannot be written.
+    pub(crate) fn identity(&self) -> Result<Table, toml::ser::Error> {
+        Ok(without_places(Table::try_from(self)?))
+    }
+
     /// These settings for a run on this dataset.
     #[must_use]
     pub(crate) fn on(&self, dataset: &Dataset) -> Self {
@@ -62,16 +74,22 @@ impl RunConfig {
     }
 }
 
-/// The number of rows of a split, and a checksum of their classes, attributes and texts: other rows have another one.
+/// The table of a `config.toml` without what [`RunConfig::identity`] leaves out.
+#[must_use]
+pub(crate) fn without_places(mut config: Table) -> Table {
+    config.retain(|key, _| !["dataset", "init", "threads"].contains(&key));
+    if let Some(Value::Table(data)) = config.get_mut("data") {
+        data.retain(|key, _| !["folder", "tokenizer"].contains(&key));
+    }
+    config.retain(|_, value| value.as_table().is_none_or(|table| !table.is_empty()));
+    config
+}
+
+/// The number of rows of a split, and a checksum of what they hold: other rows have another one, and the same rows in
+/// another place do not.
 fn held(split: &Split) -> String {
     static CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_XZ);
     let mut checksum = CRC.digest();
-    for of_rows in [split.labels(), split.attributes()] {
-        of_rows.iter().for_each(|number| checksum.update(&number.to_le_bytes()));
-    }
-    for text in (0..split.len() as u32).map_while(|row| split.text(row)) {
-        checksum.update(&(text.len() as u64).to_le_bytes());
-        checksum.update(text.as_bytes());
-    }
+    split.tell(&mut |bytes| checksum.update(bytes));
     format!("{} rows, {:016x}", split.len(), checksum.finalize())
 }

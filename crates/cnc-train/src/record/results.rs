@@ -30,6 +30,9 @@ pub struct Results {
     /// empty where none were asked for.
     #[serde(default)]
     pub weights: Vec<String>,
+    /// What a user should know of the data, such as how many texts were cut.
+    #[serde(default)]
+    pub data: Vec<String>,
     /// Rows that were left out because their images cannot be read.
     #[serde(default)]
     pub skipped_rows: u64,

@@ -35,6 +35,7 @@ fn one(run: &RunView) -> Markup {
             (averages(&columns))
             div { dt { "Label budget" } dd { (results.label_budget) } }
             @if !results.weights.is_empty() { div { dt { "Starting weights" } dd { (results.weights.join("; ")) } } }
+            @if !results.data.is_empty() { div { dt { "Data" } dd { (results.data.join("; ")) } } }
             div { dt { "Model chosen by" } dd { (results.selection_rule) } }
             div { dt { "Test samples" } dd { "n = " (count(results.test.count)) @if results.test.groups_overlap { "; groups overlap" } } }
             div { dt { "Run" } dd { "seed " (results.seed) ", " (results.device) ", " (results.threads) " threads, " (duration(results.duration_s)) } }

@@ -53,7 +53,7 @@ fn flatten(table: &Table) -> BTreeMap<String, String> {
 pub(super) fn repeat(runs: &[RunView]) -> Markup {
     html! {
         p.lede {
-            "In the run folder, where " code { "config.toml" } " holds every setting, with version " (versions(runs)) " and the same data. On the same machine with the same number of threads every figure comes out the same to the last bit."
+            "In the run folder, where " code { "config.toml" } " holds every setting, with version " (versions(runs)) " and the same data. On the same machine every figure comes out the same to the last bit, whatever the number of threads."
         }
         @for run in runs {
             @if runs.len() > 1 { h3 { (name(&run.results, runs)) } }

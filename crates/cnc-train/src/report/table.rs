@@ -26,6 +26,9 @@ pub(crate) fn text(results: &Results) -> String {
     for note in &results.weights {
         let _ = writeln!(out, "weights: {note}");
     }
+    for note in &results.data {
+        let _ = writeln!(out, "data: {note}");
+    }
     let _ = writeln!(out, "selected: {}", results.selection_rule);
     let _ =
         writeln!(out, "seed {}, {} on {}, {:.1} s", results.seed, results.model, results.device, results.duration_s);

@@ -74,6 +74,7 @@ pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known
         select: options.select.unwrap_or(Selection::WorstGroup),
         limit: options.limit,
         init,
+        init_sha256: None,
         data: data.absolute()?,
         rows: BTreeMap::new(),
         settings,

@@ -1,18 +1,18 @@
 //! The folder of a run: what is in it says how far the run got. `results.json` appears last.
 
-use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use candle_core::Device;
 use cnc_base::files::write_atomically;
+use cnc_base::locks::{Attempt, Lock, try_lock};
 use toml::Table;
 
 use super::checkpoint::Checkpoints;
 use super::log::{Log, LogLengths};
 use crate::config::network::WEIGHTS;
-use crate::config::run_config::RunConfig;
+use crate::config::run_config::{RunConfig, without_places};
 use crate::error::UsageError;
 use crate::record::{FinishedRun, PREDICTIONS, Results};
 
@@ -26,28 +26,26 @@ pub(crate) enum FolderState {
     Nothing,
 }
 
-/// Name of the file that is locked while a process trains in the folder.
+/// Name of the file that is locked while a process trains in the folder, and how the names of those beside it begin.
 const LOCK: &str = "lock";
 
 /// The folder of a run, which no other process trains in meanwhile.
 #[derive(Debug, Clone)]
 pub(crate) struct RunFolder {
     path: PathBuf,
-    /// The lock goes when the last one of these does, at the latest with the process.
-    _lock: Arc<File>,
+    /// It goes when the last one of these does, at the latest with the process.
+    lock: Arc<Lock>,
 }
 
 /// Locks the folder of a run.
-fn lock(path: &Path) -> Result<Arc<File>> {
+fn lock(path: &Path) -> Result<Arc<Lock>> {
     let file = path.join(LOCK);
-    let opened = File::create(&file).with_context(|| format!("cannot write {}", file.display()))?;
-    match opened.try_lock() {
-        Err(TryLockError::WouldBlock) => bail!(
-            "{} is in use: another process trains in it\n  hint: wait for it, or choose another folder with `--out DIR`",
+    match try_lock(&file).with_context(|| format!("cannot write {}", file.display()))? {
+        Attempt::Locked(lock) => Ok(Arc::new(lock)),
+        Attempt::Held(owner) => bail!(
+            "{} is in use: another process trains in it ({owner})\n  hint: wait for it, or choose another folder with `--out DIR`",
             path.display()
         ),
-        // Some file systems know no locks; there it is up to the user.
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(Arc::new(opened)),
     }
 }
 
@@ -72,9 +70,11 @@ impl RunFolder {
         match (holds("config.toml"), resume) {
             (true, true) => {
                 check_same(path, config)?;
-                let folder = Self { path: path.to_owned(), _lock: lock(path)? };
+                let folder = Self { path: path.to_owned(), lock: lock(path)? };
                 // The process that had the lock may have finished it.
                 refuse_finished()?;
+                // The data may be in another place now.
+                write_atomically(&folder.file("config.toml"), toml::to_string(config)?.as_bytes())?;
                 Ok(folder)
             }
             (true, false) => bail!(
@@ -84,8 +84,10 @@ impl RunFolder {
             (false, true) => bail!("{} holds no run to resume\n  hint: start it without `--resume`", path.display()),
             (false, false) => {
                 // What a killed process left of a file is no reason to refuse the folder: it is written over.
-                let unfinished =
-                    |name: &std::ffi::OsStr| name == LOCK || Path::new(name).extension().is_some_and(|e| e == "part");
+                let unfinished = |name: &std::ffi::OsStr| {
+                    name.as_encoded_bytes().starts_with(LOCK.as_bytes())
+                        || Path::new(name).extension().is_some_and(|e| e == "part")
+                };
                 if std::fs::read_dir(path).is_ok_and(|entries| entries.flatten().any(|e| !unfinished(&e.file_name()))) {
                     bail!(
                         "{} is not empty and holds no run\n  hint: choose another folder with `--out DIR`",
@@ -95,7 +97,7 @@ impl RunFolder {
                 std::fs::create_dir_all(path).with_context(|| {
                     format!("cannot make the run folder {}: choose another one with `--out DIR`", path.display())
                 })?;
-                let folder = Self { path: path.to_owned(), _lock: lock(path)? };
+                let folder = Self { path: path.to_owned(), lock: lock(path)? };
                 if holds("config.toml") {
                     bail!(
                         "another process has just started a run in {}\n  hint: choose another folder with `--out DIR`",
@@ -122,7 +124,8 @@ impl RunFolder {
             let is_whole = run.results().is_ok() && [WEIGHTS, PREDICTIONS].iter().all(is_read);
             return Ok(if is_whole { FolderState::Finished(Box::new(run)) } else { FolderState::Nothing });
         }
-        let folder = Self { path: path.to_owned(), _lock: lock(path)? };
+        let folder = Self { path: path.to_owned(), lock: lock(path)? };
+        write_atomically(&folder.file("config.toml"), toml::to_string(config)?.as_bytes())?;
         Ok(if folder.checkpoints().are_whole() { FolderState::Unfinished(folder) } else { FolderState::Nothing })
     }
 
@@ -130,6 +133,12 @@ impl RunFolder {
     #[must_use]
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What a user should know of how it is kept from other processes.
+    #[must_use]
+    pub(crate) fn note(&self) -> Option<String> {
+        self.lock.note()
     }
 
     /// Path of a file in it.
@@ -170,7 +179,7 @@ fn check_same(folder: &Path, config: &RunConfig) -> Result<()> {
     let path = folder.join("config.toml");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let before: Table = text.parse().map_err(|e| anyhow!("{}: {e}", path.display()))?;
-    let now = Table::try_from(config)?;
+    let (before, now) = (without_places(before), config.identity()?);
     let mut differing = Vec::new();
     differences(&before, &now, "", &mut differing);
     if differing.is_empty() {

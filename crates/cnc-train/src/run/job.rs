@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
@@ -23,6 +23,7 @@ use super::source::Source;
 use super::story::{self, StageView, TrainingView};
 use crate::config::device;
 use crate::config::given::Idle;
+use crate::config::identity;
 use crate::config::network::Network;
 use crate::config::recipe::of_method_and_model;
 use crate::config::run_config::RunConfig;
@@ -44,6 +45,8 @@ pub(crate) struct Job {
     network: Network,
     /// Settings that were given and do nothing.
     pub(crate) idle: Vec<Idle>,
+    /// SHA-256 of the weights that it starts from, once they were read.
+    init_sha256: OnceLock<Option<String>>,
 }
 
 impl Job {
@@ -61,7 +64,7 @@ impl Job {
         let (of_method, of_model) = of_method_and_model(&config.settings);
         let method = (info.build)(&of_method)?;
         let network = Network::new(models, &config.model, config.init.as_deref(), &of_model)?.in_place_of(absent);
-        Ok(Self { config, info, method, network, idle })
+        Ok(Self { config, info, method, network, idle, init_sha256: OnceLock::new() })
     }
 
     /// Look whether the model of the run can start, open its data, and say what a user should know of both: before the run
@@ -86,6 +89,7 @@ impl Job {
     /// # Errors
     /// When labels, groups or samples are missing that the method needs.
     pub(crate) fn check(&self, opened: &Opened) -> Result<()> {
+        self.network.check_length(&opened.dataset.preparation)?;
         self.info.check(&opened.dataset)?;
         self.method.check(&opened.dataset, Seeds::new(self.config.seed))?;
         self.check_single_rows(opened)
@@ -106,6 +110,21 @@ impl Job {
         })
     }
 
+    /// Its settings, with what the data and the weights are.
+    ///
+    /// # Errors
+    /// When the weights cannot be read.
+    pub(crate) fn config_on(&self, dataset: &Dataset) -> Result<RunConfig> {
+        let init_sha256 = match self.init_sha256.get() {
+            Some(sum) => sum.clone(),
+            None => {
+                let sum = self.config.init.as_deref().map(identity::sha256).transpose()?.flatten();
+                self.init_sha256.get_or_init(|| sum).clone()
+            }
+        };
+        Ok(RunConfig { init_sha256, ..self.config.on(dataset) })
+    }
+
     /// Make the folder of the run, or open it to `resume`, and [`run`](Self::run).
     ///
     /// # Errors
@@ -119,7 +138,7 @@ impl Job {
         stop: Arc<AtomicBool>,
     ) -> Result<FinishedRun> {
         let folder = folder.unwrap_or_else(|| self.config.default_folder(&opened.dataset.name));
-        let folder = RunFolder::open(&folder, &self.config.on(&opened.dataset), resume)?;
+        let folder = RunFolder::open(&folder, &self.config_on(&opened.dataset)?, resume)?;
         self.run(opened, folder, listener, stop)
     }
 
@@ -147,6 +166,9 @@ impl Job {
             listener,
             stop,
         };
+        if let Some(note) = folder.note() {
+            trainer.note(&format!("note: {note}"));
+        }
         for idle in &self.idle {
             trainer.note(&format!("note: {}", idle.sentence()));
         }
@@ -178,7 +200,8 @@ impl Job {
             device: config.device.clone(),
             threads: config.threads,
             limit: config.limit,
-            weights: self.network.notes(dataset.classes.len(), config.seed, &trainer.device)?,
+            weights: self.weights(dataset.classes.len(), &trainer.device)?,
+            data: dataset.notes.clone(),
             skipped_rows: dataset.skipped.len() as u64,
             duration_s: start.elapsed().as_secs_f64().max(of_stages),
             peak_memory_bytes: memory::peak(),
@@ -189,6 +212,17 @@ impl Job {
             test: last.test.clone(),
             stages,
         })
+    }
+
+    /// What became of the weights that the run started from, and which they were.
+    fn weights(&self, classes: usize, device: &Device) -> Result<Vec<String>> {
+        let config = &self.config;
+        let mut notes = self.network.notes(classes, config.seed, device)?;
+        let revision = config.init.as_deref().and_then(identity::revision);
+        let revision = revision.map(|commit| format!(", revision {commit}")).unwrap_or_default();
+        let sum = self.init_sha256.get().and_then(Option::as_ref);
+        notes.extend(sum.map(|sum| format!("their SHA-256 is {sum}{revision}")));
+        Ok(notes)
     }
 
     /// Write the model, its predictions, the report and, last of all, the results.

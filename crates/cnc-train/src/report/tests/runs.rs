@@ -140,6 +140,7 @@ pub(super) fn two_stages() -> RunView {
             threads: 2,
             limit: None,
             weights: vec!["no weights in model: drawn at random from the seed".into()],
+            data: vec!["2 of 9 texts are cut".into()],
             skipped_rows: 0,
             duration_s: 61.0,
             peak_memory_bytes: None,
