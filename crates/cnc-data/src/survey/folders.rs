@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::column::{Column, Holds};
 use super::images::ImageFiles;
-use super::{IMAGE_ENDS, Survey, data_name, names_in, unusable, with_ends};
+use super::{Survey, data_name, names_in, unusable, with_ends};
 use crate::DataError;
+use crate::image::decode::ENDS;
 
 /// Folders that are splits and not classes.
 const SPLITS: [&str; 7] = ["train", "training", "val", "valid", "validation", "test", "testing"];
@@ -69,7 +70,7 @@ fn add(
     split: Option<&String>,
 ) -> Result<(), DataError> {
     let names = names_in(&root.join(below))?;
-    let files = with_ends(&names, &IMAGE_ENDS).into_iter().filter(|name| root.join(below).join(name).is_file());
+    let files = with_ends(&names, &ENDS).into_iter().filter(|name| root.join(below).join(name).is_file());
     samples.extend(files.map(|name| Sample {
         file: format!("{below}/{name}"),
         class: class.to_string(),

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{IMAGE_ENDS, names_in, with_ends};
+use super::{names_in, with_ends};
+use crate::image::decode::ENDS;
 
 /// The images of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum ImageFiles {
 
 /// The images that a column's values name, if they end as names of images do.
 pub(super) fn named(root: &Path, values: &[String]) -> Option<ImageFiles> {
-    if values.is_empty() || with_ends(values, &IMAGE_ENDS).len() * 10 < values.len() * 9 {
+    if values.is_empty() || with_ends(values, &ENDS).len() * 10 < values.len() * 9 {
         return None;
     }
     let there = |folder: &Path| values.iter().filter(|value| folder.join(value.trim()).is_file()).count();

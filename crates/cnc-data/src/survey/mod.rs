@@ -12,8 +12,6 @@ pub use column::{Column, Holds};
 pub use folders::Sample;
 pub use images::ImageFiles;
 
-/// Ends of the names of image files that are read.
-const IMAGE_ENDS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 /// Ends of the names of tables.
 const TABLE_ENDS: [&str; 6] = ["csv", "tsv", "txt", "jsonl", "ndjson", "parquet"];
 
