@@ -111,7 +111,7 @@ impl Labels {
         }
         let position = if let Cell::Truth(_) = value { counterpart? } else { value };
         match position {
-            Cell::Integer(position) if self.names_are_words() => {
+            Cell::Integer(position) if self.names_are_words() && !(position < 2 && self.reads_backwards()) => {
                 let index = u32::try_from(position).ok().filter(|index| (*index as usize) < self.names.len())?;
                 Some((index, Cell::Integer(position)))
             }
@@ -119,10 +119,20 @@ impl Labels {
         }
     }
 
-    /// Whether a cell could be a name as well as a number of one: 1 where the names are true and false.
+    /// Whether a cell could be a name as well as a number of one: 1 where the names are true and false, or yes and no.
     pub(crate) fn is_ambiguous(&self, cell: &Cell) -> bool {
         let Rule::Values { values, listed: false } = &self.rule else { return false };
-        cell.value().counterpart().is_some_and(|other| values.contains_key(&other))
+        cell.value().counterpart().is_some_and(|other| values.contains_key(&other) || self.reads_backwards())
+    }
+
+    /// Whether the first of two names says yes, or the second no: then 1 and true, by their number the second, could mean the first.
+    fn reads_backwards(&self) -> bool {
+        const YES: [&str; 9] = ["yes", "y", "t", "on", "positive", "pos", "present", "correct", "good"];
+        const NO: [&str; 9] = ["no", "n", "f", "off", "negative", "neg", "absent", "none", "bad"];
+        let [first, second] = self.names.as_slice() else { return false };
+        let (first, second) = (first.trim().to_lowercase(), second.trim().to_lowercase());
+        let is_no = NO.contains(&second.as_str()) || second.starts_with("not ") || second.starts_with("no ");
+        YES.contains(&first.as_str()) || is_no
     }
 
     /// The values that cells may have, for messages.

@@ -312,6 +312,9 @@ impl Reader<'_> {
     }
 }
 
+/// What programs write where a value is missing.
+const MISSING: [&str; 7] = ["nan", "none", "null", "na", "n/a", "-", "?"];
+
 /// A cell that has none of the names; `section` of the manifest has these.
 fn unknown(table: &Table, labels: &Labels, row: usize, cell: &Cell, section: &str) -> DataError {
     let problem = if labels.is_ambiguous(cell) {
@@ -327,7 +330,9 @@ fn unknown(table: &Table, labels: &Labels, row: usize, cell: &Cell, section: &st
             known.truncate(20);
             known.push("...".to_string());
         }
-        format!("{cell} is none of the manifest's {section}.values: {}", known.join(", "))
+        let is_missing = MISSING.contains(&cell.text().trim().to_lowercase().as_str());
+        let hint = if is_missing { "; it reads as a missing value: fill it in, or leave the row out" } else { "" };
+        format!("{cell} is none of the manifest's {section}.values: {}{hint}", known.join(", "))
     };
     table.row_error(row, &labels.column, problem)
 }

@@ -8,6 +8,9 @@ use flate2::read::MultiGzDecoder;
 /// Ends a message about bytes that are not text.
 pub(super) const CONVERT: &str = "convert the file to UTF-8, for example with iconv -f latin1 -t utf-8";
 
+/// Bytes that a packed table may have.
+const LARGEST: u64 = 4 << 30;
+
 /// Whether these are the first bytes of a gzip file.
 pub(super) fn is_gzip(start: &[u8]) -> bool {
     start.starts_with(b"\x1f\x8b")
@@ -28,9 +31,12 @@ pub(super) fn foreign(start: &[u8]) -> Option<&'static str> {
     kinds.iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, problem)| *problem)
 }
 
+/// From two bytes to a unit of UTF-16.
+type ByteOrder = fn([u8; 2]) -> u16;
+
 /// The order of the bytes of UTF-16 text that begins so, and the bytes of its mark: with a byte-order mark, or where every second
 /// byte of the first letters is zero, as of Latin letters.
-fn utf16(start: &[u8]) -> Option<(fn([u8; 2]) -> u16, usize)> {
+fn utf16(start: &[u8]) -> Option<(ByteOrder, usize)> {
     let is_zero = |place: usize| start.iter().skip(place).step_by(2).take(8).all(|byte| *byte == 0);
     let is_letter = |place: usize| start.iter().skip(place).step_by(2).take(8).all(|byte| *byte != 0);
     match start {
@@ -54,8 +60,11 @@ pub(super) fn is_utf16(start: &[u8]) -> bool {
 pub(super) fn plain(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, String> {
     let bytes = if is_gzip(&bytes) {
         let mut unpacked = Vec::new();
-        let read = MultiGzDecoder::new(&*bytes).read_to_end(&mut unpacked);
+        let read = MultiGzDecoder::new(&*bytes).take(LARGEST + 1).read_to_end(&mut unpacked);
         read.map_err(|error| format!("does not unpack with gzip ({error}); copy it again"))?;
+        if unpacked.len() as u64 > LARGEST {
+            return Err(format!("unpacks to more than {LARGEST} bytes: unpack it first, with gunzip"));
+        }
         Cow::Owned(unpacked)
     } else {
         bytes

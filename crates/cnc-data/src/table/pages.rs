@@ -117,12 +117,10 @@ impl ChunkReader for Headers {
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
         let length = SIZES.min(self.len().saturating_sub(start));
-        if let Some((unpacked, packed)) = sizes(self.file.get_bytes(start, usize::try_from(length)?)?) {
-            if unpacked > most_unpacked(self.codec, packed) {
-                return Err(ParquetError::General(format!(
-                    "a page of {packed} bytes says that it unpacks to {unpacked}"
-                )));
-            }
+        if let Some((unpacked, packed)) = sizes(self.file.get_bytes(start, usize::try_from(length)?)?)
+            && unpacked > most_unpacked(self.codec, packed)
+        {
+            return Err(ParquetError::General(format!("a page of {packed} bytes says that it unpacks to {unpacked}")));
         }
         self.file.get_read(start)
     }

@@ -106,17 +106,18 @@ pub(super) struct Form {
 /// What separates values, by the first line of a table: what it says, else the first of comma, tab, semicolon and bar, outside
 /// quotes, with which one of the wanted columns is in it, else the first of these that is in it.
 pub(super) fn form(line: &[u8], wanted: &[&str]) -> Form {
-    let line = line.trim_ascii();
-    if let Some([separator]) = line.strip_prefix(b"sep=") {
+    let said = line.strip_prefix(b"sep=").map(|rest| rest.strip_suffix(b"\n").unwrap_or(rest));
+    if let Some([separator]) = said.map(|rest| rest.strip_suffix(b"\r").unwrap_or(rest)) {
         return Form { separator: Some(*separator), is_said: true };
     }
+    let line = line.trim_ascii();
     let parts = |separator: u8| {
         let mut is_quoted = false;
         let cut = move |byte: &u8| {
             is_quoted ^= *byte == b'"';
             *byte == separator && !is_quoted
         };
-        line.split(cut).map(|name| name.trim_ascii()).collect::<Vec<_>>()
+        line.split(cut).map(<[u8]>::trim_ascii).collect::<Vec<_>>()
     };
     let there: Vec<(u8, Vec<&[u8]>)> = [b',', b'\t', b';', b'|']
         .into_iter()
@@ -127,7 +128,7 @@ pub(super) fn form(line: &[u8], wanted: &[&str]) -> Form {
         let name = name.strip_prefix(b"\"").and_then(|name| name.strip_suffix(b"\"")).unwrap_or(name);
         wanted.iter().any(|wanted| wanted.as_bytes() == name)
     };
-    let fitting = there.iter().find(|(_, parts)| parts.iter().any(|name| is_wanted(name)));
+    let fitting = there.iter().find(|(_, parts)| parts.iter().any(&is_wanted));
     // One word is one column, of whatever is in it.
     let one = (!line.iter().any(u8::is_ascii_whitespace)).then_some(b',');
     Form { separator: fitting.or(there.first()).map(|(separator, _)| *separator).or(one), is_said: false }

@@ -122,7 +122,8 @@ fn forty_ways_to_write_a_table_give_the_same_rows() {
     // Dialects and encodings.
     let text = csv(["no", "yes"], ",");
     let quoted = format!("\"{}\"", csv(["no", "yes"], "\",\"").trim_end().replace('\n', "\"\n\""));
-    let dialects: [(&str, Vec<u8>); 11] = [
+    let dialects: [(&str, Vec<u8>); 12] = [
+        ("sep= with a tab", format!("sep=\t\r\n{}", csv(["no", "yes"], "\t")).into()),
         ("tabs", csv(["no", "yes"], "\t").into()),
         ("bars", csv(["no", "yes"], "|").into()),
         ("spaces", csv(["no", "yes"], "  ").into()),
@@ -223,6 +224,14 @@ fn what_could_be_read_in_two_ways_or_in_none_is_refused_by_name() {
     assert!(ambiguous.contains("`y`: 0 could be a name or the number of one"), "{ambiguous}");
     assert!(ambiguous.contains("[class]") && ambiguous.contains("values = [0, 1]"), "{ambiguous}");
     assert!(pictures.open("t.csv", "[\"true\", \"false\"]", "values = [1, 0]").is_ok());
+    for names in ["[\"yes\", \"no\"]", "[\"Positive\", \"Negative\"]", "[\"toxic\", \"not toxic\"]"] {
+        for words in [["0", "1"], ["False", "True"]] {
+            pictures.write("t.csv", csv(words, ","));
+            let message = pictures.open("t.csv", names, "").unwrap_err();
+            assert!(message.contains("could be a name or the number of one"), "{names}: {message}");
+        }
+    }
+    pictures.write("t.csv", csv(["0", "1"], ","));
     assert!(refusal("[\"1\", \"2\"]", "").contains("0 is none of the manifest's class.values: 1, 2"));
     assert!(refusal("[\"1\", \"1.0\"]", "").contains("are the same value"));
     for (word, said) in
@@ -231,5 +240,6 @@ fn what_could_be_read_in_two_ways_or_in_none_is_refused_by_name() {
         pictures.write("t.csv", csv(["no", word], ","));
         let message = refusal("[\"no\", \"yes\"]", "");
         assert!(message.contains("row 1") && message.contains("`y`") && message.contains(said), "{message}");
+        assert!(word.is_empty() || message.contains("leave the row out"), "{message}");
     }
 }

@@ -1,12 +1,12 @@
 //! `cnc-train check`: read and decode everything, count, warn, train nothing.
 
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use anyhow::Result;
 use clap::Args;
-use cnc_data::{DataError, Group, HubCache, Split};
+use cnc_data::{DataError, Group, HubCache, NearDuplicate, Split, SplitName};
 use rayon::prelude::*;
 
 use super::progress;
@@ -83,6 +83,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     result!("");
     let mut warnings = few_samples(&dataset);
     warnings.extend(duplicates(&splits)?);
+    warnings.extend(near_duplicates(&dataset.near_duplicates()?));
     for warning in &warnings {
         result!("warning: {warning}");
     }
@@ -140,4 +141,21 @@ fn duplicates(splits: &[&Split; 3]) -> Result<Vec<String>> {
         }
     }
     Ok(warnings)
+}
+
+/// A warning for each pair of splits with samples that are nearly the same, with three of them.
+fn near_duplicates(found: &[NearDuplicate]) -> Vec<String> {
+    let mut pairs: BTreeMap<(SplitName, SplitName), Vec<String>> = BTreeMap::new();
+    for NearDuplicate { sample: (split, row), of: (earlier, earlier_row) } in found {
+        pairs.entry((*split, *earlier)).or_default().push(format!("row {row} is like row {earlier_row} of {earlier}"));
+    }
+    let warning = |((split, earlier), rows): ((SplitName, SplitName), Vec<String>)| {
+        format!(
+            "{} {split} samples are nearly samples of {earlier} (scaled, compressed, shifted, or a few words apart): {}; if they belong \
+             together, name their column in the manifest: keep_together",
+            rows.len(),
+            rows.iter().take(3).cloned().collect::<Vec<_>>().join(", ")
+        )
+    };
+    pairs.into_iter().map(warning).collect()
 }
