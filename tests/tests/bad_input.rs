@@ -58,7 +58,7 @@ fn values_that_cannot_train_are_refused_before_anything_is_read() {
         ("stage1.epochs=-1", "epochs"),
         ("stage1.epochs=0", "epochs"),
         ("optimizer.learning_rate=inf", "optimizer.learning_rate"),
-        ("evaluate_every=0", "evaluate_every"),
+        ("evaluate_every=-1", "evaluate_every"),
         // More than any memory holds.
         ("per_part=9223372036854775807", "per_part"),
     ] {

@@ -65,7 +65,7 @@ fn a_comparison_has_means_deviations_budgets_and_paired_differences_in_every_for
     let csv = String::from_utf8(bench.read("table/compare.csv")).unwrap();
     assert!(csv.starts_with("method,") && csv.lines().count() == 3, "{csv}");
     let markdown = String::from_utf8(bench.read("table/compare.md")).unwrap();
-    assert!(markdown.starts_with("| method | worst group |"), "{markdown}");
+    assert!(markdown.starts_with("### ") && markdown.contains("\n| method | worst group |"), "{markdown}");
     let html = String::from_utf8(bench.read("table/compare.html")).unwrap();
     assert!(html.contains("<table>") && !html.contains("<script") && !html.contains("NaN"));
 }

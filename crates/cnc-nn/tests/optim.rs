@@ -93,10 +93,24 @@ fn ten_steps_of_sgd_are_those_of_pytorch() {
 #[test]
 fn ten_steps_of_adamw_are_those_of_pytorch() {
     let constant = Schedule::Constant;
-    let other = AdamWOptions { betas: (0.8, 0.95), eps: 1e-3 };
+    let other = AdamWOptions { betas: (0.8, 0.95), eps: 1e-3, l2: false };
     assert_steps_of_pytorch("adamw", |p| adamw(group(p, 0.0), AdamWOptions::default()), constant);
     assert_steps_of_pytorch("adamw_decay", |p| adamw(group(p, 0.1), other), constant);
     assert_steps_of_pytorch("adamw_groups", |p| adamw(two_groups(p), AdamWOptions::default()), constant);
+}
+
+#[test]
+fn ten_steps_of_adam_with_l2_are_those_of_pytorch() {
+    let adam = AdamWOptions { l2: true, ..AdamWOptions::default() };
+    assert_steps_of_pytorch("adam_l2", |p| adamw(group(p, 0.1), adam), Schedule::Constant);
+    let mut parted = gradients_at(0, &start(&fixture()), &fixture());
+    let whole = parted.norm().unwrap();
+    let part = parted.clip_part(|name| name == "b", 0.5).unwrap();
+    assert!(part > 0.5 && part < whole);
+    let found = |name: &str| values(&parted.get(name).unwrap().unwrap());
+    let norm = found("b").iter().map(|value| value * value).sum::<f32>().sqrt();
+    assert!((norm - 0.5).abs() < 1e-5, "{norm}");
+    assert_eq!(found("w"), values(&gradients_at(0, &start(&fixture()), &fixture()).get("w").unwrap().unwrap()));
 }
 
 #[test]
@@ -344,7 +358,8 @@ fn options_outside_their_range_are_refused_by_name() {
     for weight_decay in [-1e-4, f64::NAN, f64::INFINITY] {
         assert!(Sgd::new(group(&parameters, weight_decay), PLAIN).is_err());
     }
-    for options in [AdamWOptions { betas: (0.9, 1.0), eps: 1e-8 }, AdamWOptions { betas: (0.9, 0.999), eps: -1.0 }] {
+    let default = AdamWOptions::default();
+    for options in [AdamWOptions { betas: (0.9, 1.0), ..default }, AdamWOptions { eps: -1.0, ..default }] {
         assert!(AdamW::new(group(&parameters, 0.0), options).is_err());
     }
     let mut optimizer = sgd(group(&parameters, 0.0), PLAIN);

@@ -73,6 +73,14 @@ impl PairedBootstrap {
     /// [`Error::NoSamples`]; [`Error::Lengths`] when labels, predictions and groups are not of the same number of rows;
     /// [`Error::TooManyRows`]; [`Error::ZeroSize`] when there are no draws.
     pub fn compare<R: RngCore + ?Sized>(&self, samples: &TwoModels<'_>, rng: &mut R) -> Result<PairedDifference> {
+        Ok(self.draw(samples, rng)?.differences())
+    }
+
+    /// The same, before the draws are summed up: for the mean over several seeds.
+    ///
+    /// # Errors
+    /// As [`compare`](Self::compare).
+    pub fn draw<R: RngCore + ?Sized>(&self, samples: &TwoModels<'_>, rng: &mut R) -> Result<DrawnDifferences> {
         let &Self { draws } = self;
         let &TwoModels { labels, predictions, groups } = samples;
         if labels.is_empty() {
@@ -115,9 +123,80 @@ impl PairedBootstrap {
             }
             worsts.push(worst[0] - worst[1]);
         }
-        let worst_group = a.worst_group.zip(b.worst_group).map(|(a, b)| difference(a - b, worsts));
-        Ok(PairedDifference { average: difference(a.average - b.average, averages), worst_group })
+        let worst_group = a.worst_group.zip(b.worst_group).map(|(a, b)| Drawn { observed: a - b, draws: worsts });
+        Ok(DrawnDifferences { average: Drawn { observed: a.average - b.average, draws: averages }, worst_group })
     }
+}
+
+/// The differences of two models on every draw of a test set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DrawnDifferences {
+    average: Drawn,
+    worst_group: Option<Drawn>,
+}
+
+impl DrawnDifferences {
+    /// What the draws amount to.
+    #[must_use]
+    pub fn differences(self) -> PairedDifference {
+        PairedDifference { average: self.average.difference(), worst_group: self.worst_group.map(Drawn::difference) }
+    }
+
+    /// The mean of the differences of several seeds, each drawn as often: every seed has test sets of its own. It is of the models that
+    /// were trained: how far other seeds would differ is not in it. `None` without a seed; no worst group where one has none.
+    #[must_use]
+    pub fn mean(seeds: &[Self]) -> Option<PairedDifference> {
+        let average = Drawn::mean(seeds.iter().map(|seed| Some(&seed.average)))?;
+        let worst_group = Drawn::mean(seeds.iter().map(|seed| seed.worst_group.as_ref()));
+        Some(PairedDifference { average: average.difference(), worst_group: worst_group.map(Drawn::difference) })
+    }
+}
+
+/// A difference on the test set as it is, and on every draw.
+#[derive(Debug, Clone, PartialEq)]
+struct Drawn {
+    observed: f64,
+    draws: Vec<f64>,
+}
+
+impl Drawn {
+    fn difference(self) -> Difference {
+        difference(self.observed, self.draws)
+    }
+
+    /// Draw by draw; `None` where one is missing, or all are.
+    fn mean<'a>(all: impl Iterator<Item = Option<&'a Self>>) -> Option<Self> {
+        let all = all.collect::<Option<Vec<&Self>>>()?;
+        let (share, first) = (1.0 / all.len() as f64, all.first()?);
+        let mut mean = Self { observed: 0.0, draws: vec![0.0; first.draws.len()] };
+        for Self { observed, draws } in all {
+            mean.observed += share * observed;
+            mean.draws.iter_mut().zip(draws).for_each(|(mean, draw)| *mean += share * draw);
+        }
+        Some(mean)
+    }
+}
+
+/// Holm's correction (1979) of p-values that are looked at together: what each would have to be held against 0.05 as, so that
+/// the chance of any false alarm among them stays below it. In their order; at most 1.
+///
+/// ```
+/// let corrected = cnc_core::evaluation::holm(&[0.01, 0.04, 0.03]);
+/// assert!(corrected.iter().zip([0.03, 0.06, 0.06]).all(|(found, expected)| (found - expected).abs() < 1e-12));
+/// ```
+#[must_use]
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<(usize, f64)> = p.iter().copied().enumerate().collect();
+    order.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+    let mut corrected = vec![1.0; p.len()];
+    let mut largest: f64 = 0.0;
+    for (rank, (index, p)) in order.into_iter().enumerate() {
+        largest = largest.max((corrected.len() - rank) as f64 * p).min(1.0);
+        if let Some(corrected) = corrected.get_mut(index) {
+            *corrected = largest;
+        }
+    }
+    corrected
 }
 
 struct Score {

@@ -10,6 +10,6 @@ pub mod intervals;
 pub mod metrics;
 
 pub use alignment::{Alignment, ClassAlignment, Lengths, SAMPLES_PER_GROUP};
-pub use bootstrap::{Difference, PairedBootstrap, PairedDifference, TwoModels};
+pub use bootstrap::{Difference, DrawnDifferences, PairedBootstrap, PairedDifference, TwoModels, holm};
 pub use intervals::{Interval, Proportion};
 pub use metrics::{ClassAccuracy, CounterfactualFlips, Evaluation};

@@ -10,7 +10,8 @@
 //! loss =  Σ μ_i · cross_entropy(W·x_i + b, y_i) + λ · (‖W - W₀‖² + ‖b - b₀‖²)
 //! ```
 //!
-//! by gradient descent over the full batch from (W₀, b₀). No group labels are used.
+//! by gradient descent over the full batch from (W₀, b₀), the gradient clipped at a norm of 1 in the published code
+//! (`supervised_utils.py`, `take_step`). No group labels are used.
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,8 @@ pub struct AfrOptions {
     pub learning_rate: f64,
     /// Steps of gradient descent, each over all samples.
     pub steps: u64,
+    /// Largest norm of a gradient, 1 in the published experiments; infinity does not clip.
+    pub clip_norm: f64,
 }
 
 /// What a head is refitted to.
@@ -60,11 +63,14 @@ impl AfrOptions {
     /// features, [`Error::Lengths`] when there is not one label a row, [`Error::ClassOutOfRange`] naming the row,
     /// [`Error::ClassWithoutSamples`].
     pub fn start(&self, samples: &HeldOut<'_>) -> Result<Afr> {
-        let &Self { gamma, pull, learning_rate, .. } = self;
+        let &Self { gamma, pull, learning_rate, clip_norm, .. } = self;
         for (option, given) in [("gamma", gamma), ("pull", pull), ("learning_rate", learning_rate)] {
             if !given.is_finite() || given < 0.0 {
                 return Err(Error::Setting { option, expected: "a finite number of at least 0", given });
             }
+        }
+        if clip_norm.is_nan() || clip_norm <= 0.0 {
+            return Err(Error::Setting { option: "clip_norm", expected: "a number above 0", given: clip_norm });
         }
         let &HeldOut { features, labels, head } = samples;
         let (dim, classes) = (features.dim(), head.classes());
@@ -74,7 +80,7 @@ impl AfrOptions {
         let rows = features.iter().flatten().copied().map(f64::from).collect();
         let start: Vec<f64> = head.weight.iter().chain(&head.bias).copied().map(f64::from).collect();
         let regression = SoftmaxRegression { rows, dim, classes, labels: labels.to_vec(), weights };
-        Ok(Afr { regression, pull, learning_rate, parameters: start.clone(), start })
+        Ok(Afr { regression, pull, learning_rate, clip_norm, parameters: start.clone(), start })
     }
 }
 
@@ -84,6 +90,7 @@ pub struct Afr {
     regression: SoftmaxRegression,
     pull: f64,
     learning_rate: f64,
+    clip_norm: f64,
     /// Weight, then bias, of the first model.
     start: Vec<f64>,
     parameters: Vec<f64>,
@@ -100,8 +107,11 @@ impl Afr {
     pub fn descend(&mut self, steps: u64) {
         for _ in 0..steps {
             let (_, gradient) = self.loss_and_gradient();
+            let norm = gradient.iter().map(|slope| slope * slope).sum::<f64>().sqrt();
+            // PyTorch's rule, `clip_grad_norm_`.
+            let rate = self.learning_rate * (self.clip_norm / (norm + 1e-6)).min(1.0);
             for (parameter, slope) in self.parameters.iter_mut().zip(gradient) {
-                *parameter -= self.learning_rate * slope;
+                *parameter -= rate * slope;
             }
         }
     }

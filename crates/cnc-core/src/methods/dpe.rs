@@ -6,16 +6,17 @@
 //!
 //! ```text
 //! D_k  = |s| · ‖x̂ - p̂_k‖                                       s: a scale that is learnt too
-//! loss = cross_entropy(-T·D, y) + λ · Σ_k Σ_j |⟨p_k, p_k^(j)⟩| / (n·d)
+//! loss = cross_entropy(-T·D, y) + λ · |mean_k Σ_j ⟨p_k, p_k^(j)⟩| / (n·(d-1)) + μ · mean_k ‖p_k‖²
 //! ```
 //!
-//! over the prototypes p^(j) of the members before, with n members so far, d dimensions, and T = 30 as in the isotropic
+//! over the prototypes p^(j) of the members before, with n members so far (this one too), d dimensions, and T = 30 as in the isotropic
 //! loss that the authors use (Macêdo and Ludermir 2021, arXiv 2105.14399). Each member is fitted to a fresh subset with
 //! as many samples of every class as of the smallest, or of every group where groups are known. The ensemble predicts by
 //! the mean over its members of softmax(-D), without T.
 //!
-//! The authors keep each member's best epoch by validation worst-group accuracy; here it is the last, so that no group
-//! label is needed. Their script adds a penalty on the prototypes' lengths, which is not in the paper and not here.
+//! That is the authors' code (main.py:235-252): the sum is signed, so that what is alike in one class may be unlike in another;
+//! the paper's formula takes absolute values. Each member's best epoch is kept, the last of equals, by what the caller says that
+//! it is worth (the authors: worst-group accuracy on validation, main.py:356).
 
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,8 @@ pub struct DpeOptions {
     pub learning_rate: f64,
     /// λ, the penalty on similarity to earlier members (100,000).
     pub similarity: f64,
+    /// μ, the penalty on the prototypes' lengths (10).
+    pub length: f64,
 }
 
 /// One member: a prototype for each class.
@@ -112,20 +115,26 @@ impl PrototypeEnsemble {
 }
 
 impl DpeOptions {
-    /// Fits an ensemble. The keys to balance by are the labels, or groups.
+    /// Fits an ensemble. The keys to balance by are the labels, or groups. `worth` says what a member is worth after an epoch;
+    /// one that always says the same keeps the last.
     ///
     /// # Errors
     /// [`Error::ZeroSize`] when there are no members, epochs or rows in a batch; [`Error::Setting`] when another option is
     /// negative or not finite; [`Error::Lengths`] when there is not one label and key a row; [`Error::ClassOutOfRange`]
     /// naming the row; [`Error::ClassWithoutSamples`].
-    pub fn fit<R: RngCore + ?Sized>(&self, samples: &Balanced<'_>, rng: &mut R) -> Result<PrototypeEnsemble> {
-        let &Self { members, epochs, batch, learning_rate, similarity } = self;
+    pub fn fit<R: RngCore + ?Sized>(
+        &self,
+        samples: &Balanced<'_>,
+        rng: &mut R,
+        mut worth: impl FnMut(&Prototypes) -> Result<f64>,
+    ) -> Result<PrototypeEnsemble> {
+        let &Self { members, epochs, batch, learning_rate, similarity, length } = self;
         for (option, size) in [("members", members), ("epochs", epochs), ("batch", batch)] {
             if size == 0 {
                 return Err(Error::ZeroSize { option });
             }
         }
-        for (option, given) in [("learning_rate", learning_rate), ("similarity", similarity)] {
+        for (option, given) in [("learning_rate", learning_rate), ("similarity", similarity), ("length", length)] {
             if !given.is_finite() || given < 0.0 {
                 return Err(Error::Setting { option, expected: "a finite number of at least 0", given });
             }
@@ -148,21 +157,21 @@ impl DpeOptions {
                 scale: 1.0,
             };
             let mut velocity = vec![0.0; classes * dim + 1];
+            let mut best: Option<(f64, Member)> = None;
             let rows = u32::try_from(chosen.len()).map_err(|_| Error::TooManyRows { rows: chosen.len() })?;
             for _ in 0..epochs {
                 for rows in shuffled_batches(rows, batch, rng)? {
                     let samples: Vec<&(Vec<f64>, u32)> =
                         rows.into_iter().filter_map(|row| chosen.get(row as usize)).collect();
-                    let (_, gradient) = member.loss_and_gradient(&samples, dim, &earlier, similarity);
-                    let parameters = member.prototypes.iter_mut().chain([&mut member.scale]);
-                    for ((parameter, velocity), slope) in parameters.zip(&mut velocity).zip(gradient) {
-                        *velocity = MOMENTUM * *velocity + slope;
-                        *parameter -= learning_rate * *velocity;
-                    }
+                    member.step(self, (&samples, dim), &earlier, &mut velocity);
+                }
+                let value = worth(&member.prototypes())?;
+                if best.as_ref().is_none_or(|(best, _)| value >= *best) {
+                    best = Some((value, member.clone()));
                 }
             }
-            let prototypes = member.prototypes.iter().map(|value| *value as f32).collect();
-            ensemble.members.push(Prototypes { prototypes, scale: member.scale as f32 });
+            let (_, member) = best.unwrap_or((0.0, member));
+            ensemble.members.push(member.prototypes());
             earlier.push(member.prototypes);
         }
         Ok(ensemble)
@@ -170,19 +179,42 @@ impl DpeOptions {
 }
 
 /// A member while it learns.
+#[derive(Clone)]
 struct Member {
     prototypes: Vec<f64>,
     scale: f64,
 }
 
 impl Member {
+    /// As it is now.
+    fn prototypes(&self) -> Prototypes {
+        let prototypes = self.prototypes.iter().map(|value| *value as f32).collect();
+        Prototypes { prototypes, scale: self.scale as f32 }
+    }
+
+    /// One step of gradient descent with momentum.
+    fn step(
+        &mut self,
+        options: &DpeOptions,
+        (samples, dim): (&[&(Vec<f64>, u32)], usize),
+        earlier: &[Vec<f64>],
+        velocity: &mut [f64],
+    ) {
+        let (_, gradient) = self.loss_and_gradient(samples, dim, earlier, (options.similarity, options.length));
+        let parameters = self.prototypes.iter_mut().chain([&mut self.scale]);
+        for ((parameter, velocity), slope) in parameters.zip(velocity).zip(gradient) {
+            *velocity = MOMENTUM * *velocity + slope;
+            *parameter -= options.learning_rate * *velocity;
+        }
+    }
+
     /// The loss over samples (a direction and a class each), and its gradient by the prototypes and then the scale.
     fn loss_and_gradient(
         &self,
         samples: &[&(Vec<f64>, u32)],
         dim: usize,
         earlier: &[Vec<f64>],
-        similarity: f64,
+        (similarity, length): (f64, f64),
     ) -> (f64, Vec<f64>) {
         let classes = self.prototypes.len() / dim;
         let units = unit_rows(&self.prototypes, dim);
@@ -217,22 +249,19 @@ impl Member {
             gradient.extend(unit.iter().zip(of_unit).map(|(unit, slope)| (slope - radial * unit) / length));
         }
         if similarity > 0.0 && !earlier.is_empty() {
-            let factor = similarity / ((earlier.len() + 1) as f64 * dim as f64);
+            let factor =
+                similarity / (classes as f64 * (earlier.len() + 1) as f64 * dim.saturating_sub(1).max(1) as f64);
+            let product: f64 = earlier.iter().map(|other| dot(&self.prototypes, other)).sum();
+            loss += factor * product.abs();
             for other in earlier {
-                for class in 0..classes {
-                    let range = class * dim..(class + 1) * dim;
-                    let (Some(own), Some(other), Some(slopes)) =
-                        (self.prototypes.get(range.clone()), other.get(range.clone()), gradient.get_mut(range))
-                    else {
-                        continue;
-                    };
-                    let product = dot(own, other);
-                    loss += factor * product.abs();
-                    for (slope, other) in slopes.iter_mut().zip(other) {
-                        *slope += factor * product.signum() * other;
-                    }
+                for (slope, other) in gradient.iter_mut().zip(other) {
+                    *slope += factor * product.signum() * other;
                 }
             }
+        }
+        loss += length * dot(&self.prototypes, &self.prototypes) / classes as f64;
+        for (slope, own) in gradient.iter_mut().zip(&self.prototypes) {
+            *slope += 2.0 * length * own / classes as f64;
         }
         gradient.push(of_scale);
         (loss, gradient)
@@ -279,7 +308,7 @@ mod tests {
         assert_eq!(earlier.len(), 2);
         for scale in [1.5, -0.5] {
             let member = Member { prototypes: fixtures.numbers("dpe.prototypes")?, scale };
-            let (loss, gradient) = member.loss_and_gradient(&samples, 6, &earlier, 10.0);
+            let (loss, gradient) = member.loss_and_gradient(&samples, 6, &earlier, (10.0, 0.5));
             let off = apart(&[loss], &fixtures.numbers(&format!("dpe.{scale}.loss"))?);
             assert!(off < 1e-12, "scale {scale}: loss off by {off:e}");
             let (of_prototypes, of_scale) = gradient.split_at(18);
@@ -288,6 +317,27 @@ mod tests {
             let off = apart(of_scale, &fixtures.numbers(&format!("dpe.{scale}.grad.scale"))?);
             assert!(off < 1e-10, "scale {scale}: gradient of the scale off by {off:e}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn five_steps_of_a_member_equal_pytorchs_sgd() -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let (fixtures, steps) = (Fixtures::load("dpe")?, Fixtures::load("steps")?);
+        let features = fixtures.floats("dpe.features")?;
+        let labels = fixtures.indices("dpe.labels")?;
+        let samples: Vec<(Vec<f64>, u32)> = Features::new(&features, 6)?.iter().map(direction).zip(labels).collect();
+        let samples: Vec<&(Vec<f64>, u32)> = samples.iter().collect();
+        let earlier: Vec<Vec<f64>> = fixtures.numbers("dpe.earlier")?.chunks_exact(18).map(<[f64]>::to_vec).collect();
+        let options =
+            DpeOptions { members: 3, epochs: 5, batch: 12, learning_rate: 1e-3, similarity: 1e3, length: 10.0 };
+        let mut member = Member { prototypes: fixtures.numbers("dpe.prototypes")?, scale: 1.0 };
+        let mut velocity = [0.0; 19];
+        for _ in 0..5 {
+            member.step(&options, (&samples, 6), &earlier, &mut velocity);
+        }
+        let off = apart(&member.prototypes, &steps.numbers("steps.dpe.prototypes")?);
+        assert!(off < 1e-9, "prototypes off by {off:e}");
+        assert!(apart(&[member.scale], &steps.numbers("steps.dpe.scale")?) < 1e-9);
         Ok(())
     }
 }

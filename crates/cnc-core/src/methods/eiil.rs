@@ -25,11 +25,6 @@ use crate::error::{Error, Result};
 /// PyTorch's defaults of Adam, which the published code takes.
 const BETAS: [f64; 2] = [0.9, 0.999];
 
-/// Only there to divide by. PyTorch's 1e-8 is not: the penalty is a mean over all samples, so the gradient by one q is
-/// divided by their number, and among tens of thousands that of a sample the reference model is sure of is far below
-/// 1e-8. Such samples, nearly all, would stay in the environment that they were drawn in.
-const EPSILON: f64 = 1e-30;
-
 /// The settings of a fit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EiilOptions {
@@ -37,6 +32,10 @@ pub struct EiilOptions {
     pub learning_rate: f64,
     /// Steps, each over all samples; 10,000 in the paper.
     pub steps: u64,
+    /// Adam's ε: PyTorch's 1e-8 in the published code. The penalty is a mean over all samples, so the gradient by one q is
+    /// divided by their number, and among tens of thousands that of a sample the reference model is sure of is far below 1e-8:
+    /// with it such samples, nearly all, stay in the environment that they were drawn in. With 1e-30 they move too.
+    pub epsilon: f64,
 }
 
 /// What a reference model, trained plainly, says of its training set.
@@ -143,12 +142,15 @@ impl EiilOptions {
     ///
     /// # Errors
     /// [`Error::NoSamples`], [`Error::Lengths`] when there is not one start a sample, and [`Error::Setting`] when the
-    /// learning rate is not positive and finite.
+    /// learning rate or ε is not positive and finite.
     pub fn maximise(&self, scale_gradients: &[f64], start: Vec<f64>) -> Result<SoftEnvironments> {
-        let &Self { learning_rate, steps } = self;
+        let &Self { learning_rate, steps, epsilon } = self;
         if !learning_rate.is_finite() || learning_rate <= 0.0 {
             let expected = "a finite number above 0";
             return Err(Error::Setting { option: "learning_rate", expected, given: learning_rate });
+        }
+        if !epsilon.is_finite() || epsilon <= 0.0 {
+            return Err(Error::Setting { option: "epsilon", expected: "a finite number above 0", given: epsilon });
         }
         let (left, right) = (scale_gradients.len(), start.len());
         if left != right {
@@ -172,7 +174,7 @@ impl EiilOptions {
                 let gradient = -of_scale * (inside - outside) / rows * *soft * (1.0 - *soft);
                 *first += (1.0 - BETAS[0]) * (gradient - *first);
                 *second += (1.0 - BETAS[1]) * (gradient * gradient - *second);
-                *q -= learning_rate / corrections[0] * *first / (second.sqrt() / corrections[1] + EPSILON);
+                *q -= learning_rate / corrections[0] * *first / (second.sqrt() / corrections[1] + epsilon);
                 *soft = sigmoid(*q);
             }
         }

@@ -5,23 +5,20 @@
 
 use crate::error::{Error, Result};
 
-/// All rows `0..rows` once, and the `errors` of a first model `factor` times in all (λ_up in Just Train Twice), to be
-/// shuffled into epochs. Every error is to be listed once.
+/// All rows `0..rows` once, and the `errors` of a first model `more` times besides (λ_up in Just Train Twice: the authors add
+/// that many copies to a set that has them already, run_expt.py:94-105), to be shuffled into epochs. Every error is to be listed
+/// once.
 ///
 /// # Errors
-/// [`Error::RowOutOfRange`] when an error is not one of the rows, [`Error::ZeroSize`] when `factor` is 0,
-/// [`Error::TooManyRows`] when an epoch would have more draws than can be numbered.
+/// [`Error::RowOutOfRange`] when an error is not one of the rows, [`Error::TooManyRows`] when an epoch would have more draws than can be numbered.
 ///
 /// ```
 /// # fn main() -> cnc_core::Result<()> {
-/// assert_eq!(cnc_core::methods::upsampled(4, &[1, 3], 3)?, [0, 1, 2, 3, 1, 3, 1, 3]);
+/// assert_eq!(cnc_core::methods::upsampled(4, &[1, 3], 2)?, [0, 1, 2, 3, 1, 3, 1, 3]);
 /// # Ok(())
 /// # }
 /// ```
-pub fn upsampled(rows: u32, errors: &[u32], factor: u64) -> Result<Vec<u32>> {
-    let Some(more) = factor.checked_sub(1) else {
-        return Err(Error::ZeroSize { option: "factor" });
-    };
+pub fn upsampled(rows: u32, errors: &[u32], more: u64) -> Result<Vec<u32>> {
     if let Some(&row) = errors.iter().find(|&&row| row >= rows) {
         return Err(Error::RowOutOfRange { what: "the errors", row, rows: rows as usize });
     }

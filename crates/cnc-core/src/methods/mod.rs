@@ -17,7 +17,7 @@ pub mod xrm;
 
 pub use afr::{Afr, AfrOptions, HeldOut};
 pub use cvar::cvar;
-pub use dfr::DfrOptions;
+pub use dfr::{DfrOptions, TunedC};
 pub use dpe::{DpeOptions, PrototypeEnsemble, Prototypes};
 pub use eiil::{EiilOptions, ReferenceLogits, SoftEnvironments, irm_penalty, scale_gradients};
 pub use group_dro::{GroupDro, GroupDroOptions};

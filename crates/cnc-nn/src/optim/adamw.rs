@@ -1,4 +1,4 @@
-//! Adam with decoupled weight decay.
+//! Adam, with weight decay decoupled or in the gradient.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,13 @@ pub struct AdamWOptions {
     pub betas: (f64, f64),
     /// Added to the denominator.
     pub eps: f64,
+    /// Weight decay is added to the gradient, as L2 (`torch.optim.Adam`), and so passes through the moments.
+    pub l2: bool,
 }
 
 impl Default for AdamWOptions {
     fn default() -> Self {
-        Self { betas: (0.9, 0.999), eps: 1e-8 }
+        Self { betas: (0.9, 0.999), eps: 1e-8, l2: false }
     }
 }
 
@@ -35,6 +37,8 @@ impl Default for AdamWOptions {
 /// v <- beta2 v + (1 - beta2) g^2
 /// p <- p - lr / (1 - beta1^t)  m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 /// ```
+///
+/// With [`l2`](AdamWOptions::l2) it is `torch.optim.Adam`'s (Kingma and Ba 2015): the first line is `g <- g + weight_decay p`.
 ///
 /// The state is `exp_avg.<name>` (m) and `exp_avg_sq.<name>` (v) of every parameter, and `step` (t).
 pub struct AdamW {
@@ -57,7 +61,7 @@ impl AdamW {
     /// [`InvalidOption`](crate::Error::InvalidOption) unless both betas are at least 0 and below 1 and `eps` is 0 or more;
     /// [`DuplicateParameter`](crate::Error::DuplicateParameter) for a parameter that comes twice.
     pub fn new(groups: Vec<ParameterGroup>, options: AdamWOptions) -> Result<Self> {
-        let AdamWOptions { betas: (beta1, beta2), eps } = options;
+        let AdamWOptions { betas: (beta1, beta2), eps, .. } = options;
         for (option, beta) in [("first beta of AdamW", beta1), ("second beta of AdamW", beta2)] {
             require(option, "at least 0 and below 1", beta, (0.0..1.0).contains(&beta))?;
         }
@@ -129,8 +133,10 @@ struct Rule {
     rest1: f32,
     beta2: f32,
     rest2: f32,
-    /// `1 - lr weight_decay`.
+    /// `1 - lr weight_decay`; 1 where the decay is in the gradient.
     keep: f32,
+    /// The decay in the gradient.
+    l2: f32,
     /// `lr / (1 - beta1^t)`.
     rate: f32,
     /// `sqrt(1 - beta2^t)`.
@@ -141,14 +147,15 @@ struct Rule {
 
 impl Rule {
     fn new(options: AdamWOptions, slot: &Slot, lr: f64, step: i64, scale: f32) -> Self {
-        let AdamWOptions { betas: (beta1, beta2), eps } = options;
+        let AdamWOptions { betas: (beta1, beta2), eps, l2 } = options;
         let (lr, t) = (lr * slot.lr_scale, step as f64);
         Self {
             beta1: beta1 as f32,
             rest1: (1.0 - beta1) as f32,
             beta2: beta2 as f32,
             rest2: (1.0 - beta2) as f32,
-            keep: (1.0 - lr * slot.weight_decay) as f32,
+            keep: if l2 { 1.0 } else { (1.0 - lr * slot.weight_decay) as f32 },
+            l2: if l2 { slot.weight_decay as f32 } else { 0.0 },
             rate: (lr / (1.0 - beta1.powf(t))) as f32,
             correction: (1.0 - beta2.powf(t)).sqrt() as f32,
             eps: eps as f32,
@@ -158,7 +165,7 @@ impl Rule {
 
     /// In plain Candle ops: for every device, and the oracle of the kernel.
     fn composed(self, parameter: &Var, gradient: &Tensor, moments: &mut Moments) -> Result<()> {
-        let gradient = gradient.affine(self.scale.into(), 0.0)?;
+        let gradient = (gradient.affine(self.scale.into(), 0.0)? + parameter.affine(self.l2.into(), 0.0)?)?;
         let mean = (moments.mean.affine(self.beta1.into(), 0.0)? + gradient.affine(self.rest1.into(), 0.0)?)?;
         let square =
             (moments.square.affine(self.beta2.into(), 0.0)? + gradient.sqr()?.affine(self.rest2.into(), 0.0)?)?;
@@ -184,7 +191,7 @@ impl Rule {
 
     fn block(self, parameter: &mut [f32], mean: &mut [f32], square: &mut [f32], gradient: &[f32]) {
         for (((p, m), v), g) in parameter.iter_mut().zip(mean).zip(square).zip(gradient) {
-            let g = g * self.scale;
+            let g = g * self.scale + self.l2 * *p;
             *m = self.beta1 * *m + self.rest1 * g;
             *v = self.beta2 * *v + self.rest2 * (g * g);
             *p = self.keep * *p - self.rate * *m / (v.sqrt() / self.correction + self.eps);
@@ -209,12 +216,12 @@ mod tests {
 
     #[test]
     fn the_kernel_and_the_composed_form_agree() {
-        for (weight_decay, scale) in [(0.0, 0.5), (0.1, 1.0)] {
+        for (weight_decay, scale, l2) in [(0.0, 0.5, false), (0.1, 1.0, false), (0.1, 0.5, true)] {
             for count in [1, 7, 1000, 200_000] {
                 let variable = || Var::from_tensor(&noise("p", count)).unwrap();
                 let (kernel, composed, gradient) = (variable(), variable(), noise("g", count));
                 let slot = Slot { name: "p".into(), parameter: kernel.clone(), weight_decay, lr_scale: 1.0 };
-                let options = AdamWOptions { betas: (0.8, 0.95), eps: 1e-3 };
+                let options = AdamWOptions { betas: (0.8, 0.95), eps: 1e-3, l2 };
                 let (kernel_moments, mut composed_moments) = (moments(count), moments(count));
                 for step in 1..4 {
                     let rule = Rule::new(options, &slot, 0.1, step, scale);

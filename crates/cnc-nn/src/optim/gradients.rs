@@ -8,6 +8,9 @@ use super::numbers;
 use crate::autograd::collecting;
 use crate::error::{Error, Result};
 
+/// Keeps the factor of clipping finite when all gradients are zero (`torch.nn.utils.clip_grad_norm_`).
+const EPSILON: f64 = 1e-6;
+
 /// The gradients of one step, by the names of their parameters.
 ///
 /// Whatever is done to gradients as a whole is done here: looking whether they are all there and finite, their norm,
@@ -89,8 +92,6 @@ impl Gradients {
     /// # Errors
     /// [`Error::InvalidOption`] unless `max_norm` is positive; [`Error::Candle`] from a device.
     pub fn clip(&mut self, max_norm: f64) -> Result<f64> {
-        /// Keeps the factor finite when all gradients are zero (`torch.nn.utils.clip_grad_norm_`).
-        const EPSILON: f64 = 1e-6;
         if !(max_norm > 0.0 && max_norm.is_finite()) {
             return Err(Error::InvalidOption { option: "largest gradient norm", expected: "above 0", found: max_norm });
         }
@@ -98,6 +99,24 @@ impl Gradients {
         // A norm that is not finite stays as it is, to be seen by `all_finite`.
         if norm.is_finite() {
             self.scale *= (max_norm / (norm + EPSILON)).min(1.0) as f32;
+        }
+        Ok(norm)
+    }
+
+    /// The same for the gradients of some parameters alone: what is clipped apart has a norm of its own.
+    ///
+    /// # Errors
+    /// As [`clip`](Self::clip).
+    pub fn clip_part(&mut self, is_of_part: impl Fn(&str) -> bool, max_norm: f64) -> Result<f64> {
+        let of_part = self.tensors.iter().filter(|(name, _)| is_of_part(name));
+        let tensors = of_part.map(|(name, tensor)| (name.clone(), tensor.clone())).collect();
+        let mut part = Self { tensors, scale: self.scale };
+        let norm = part.clip(max_norm)?;
+        let factor = f64::from(part.scale / self.scale);
+        if factor < 1.0 {
+            for (name, tensor) in part.tensors {
+                self.tensors.insert(name, tensor.affine(factor, 0.0)?);
+            }
         }
         Ok(norm)
     }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use cnc_base::seeds::Seeds;
-use cnc_core::evaluation::{PairedBootstrap, PairedDifference, TwoModels};
+use cnc_core::evaluation::{DrawnDifferences, PairedBootstrap, PairedDifference, TwoModels, holm};
 use serde::{Deserialize, Serialize};
 
 use super::paper::{AverageKind, Paper, PaperFigures};
@@ -10,8 +10,9 @@ use super::series::TestSet;
 use crate::methods::MethodInfo;
 use crate::record::{FinishedRun, Results};
 
-/// Test sets that are drawn to compare two methods.
-const DRAWS: usize = 1000;
+/// Test sets that are drawn to compare two methods: as many as Holm's correction over all pairs of fourteen methods needs to get
+/// below 0.05.
+const DRAWS: usize = 4000;
 
 /// The whole comparison: `compare.json`. Accuracies are fractions in `[0, 1]`, those of papers are in %.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +61,12 @@ pub(crate) struct MethodRow {
     pub gap: Option<Spread>,
     /// The published figures, in %.
     pub paper: Option<PaperFigures>,
+    /// Optimiser steps of a run, those of all stages.
+    pub steps: Option<Spread>,
+    /// Samples that their batches had.
+    pub samples: Option<Spread>,
+    /// Why a first stage of a run failed, with its seed.
+    pub failures: Vec<String>,
     /// Wall clock of a run in seconds.
     pub duration_s: Option<Spread>,
     /// The most memory that any of the runs held, in bytes.
@@ -79,6 +86,10 @@ pub(crate) struct RunRow {
     pub epoch: f64,
     /// Optimiser step of the chosen checkpoint.
     pub step: u64,
+    /// Optimiser steps of all stages.
+    pub steps: u64,
+    /// Samples that their batches had.
+    pub samples: u64,
     /// Accuracy of the worst test group.
     pub worst_group: Option<f64>,
     /// Plain average test accuracy.
@@ -107,6 +118,12 @@ pub(crate) struct Pair {
     pub second: String,
     /// The differences by seed: each seed has its own test set, or its own draw of colours in it.
     pub seeds: Vec<PairedDifference>,
+    /// The mean difference over the seeds.
+    pub over_seeds: Option<PairedDifference>,
+    /// Its p for the worst group, by Holm's correction for all pairs.
+    pub worst_group_p: Option<f64>,
+    /// Its p for the plain average, likewise.
+    pub average_p: Option<f64>,
 }
 
 /// A method with its runs, one a seed.
@@ -151,6 +168,7 @@ pub(super) fn compare(methods: &[MethodRuns], tests: &[TestSet], paper: Option<&
             pairs.push(pair(one, other, tests)?);
         }
     }
+    correct(&mut pairs);
     Ok(Comparison {
         dataset: text(|results| &results.dataset),
         model: text(|results| &results.model),
@@ -174,6 +192,10 @@ fn row(method: &MethodRuns, paper: Option<&Paper>) -> Result<MethodRow> {
     let runs: Vec<RunRow> = method.runs.iter().map(run_row).collect::<Result<_>>()?;
     let budgets = results(method, |results| results.label_budget.clone())?;
     let memory = results(method, |results| results.peak_memory_bytes)?;
+    let failures = results(method, |results| {
+        let failures = results.stages.iter().filter_map(|stage| stage.failure.as_ref());
+        failures.map(|failure| format!("{}, seed {}: {failure}", method.info.title, results.seed)).collect::<Vec<_>>()
+    })?;
     Ok(MethodRow {
         method: method.info.name.to_owned(),
         title: method.info.title.to_owned(),
@@ -184,6 +206,9 @@ fn row(method: &MethodRuns, paper: Option<&Paper>) -> Result<MethodRow> {
         adjusted_average: Spread::of_all(runs.iter().map(|run| run.adjusted_average)),
         gap: Spread::of_all(runs.iter().map(|run| Some(run.average - run.worst_group?))),
         paper: paper.and_then(|paper| paper.methods.get(method.info.name)).copied(),
+        steps: Spread::of_all(runs.iter().map(|run| Some(run.steps as f64))),
+        samples: Spread::of_all(runs.iter().map(|run| Some(run.samples as f64))),
+        failures: failures.into_iter().flatten().collect(),
         duration_s: Spread::of_all(runs.iter().map(|run| Some(run.duration_s))),
         peak_memory_bytes: memory.into_iter().flatten().max(),
         runs,
@@ -197,6 +222,8 @@ fn run_row(run: &FinishedRun) -> Result<RunRow> {
         folder: run.name(),
         epoch: results.selected.epoch,
         step: results.selected.step,
+        steps: results.stages.iter().map(|stage| stage.steps).sum(),
+        samples: results.stages.iter().map(|stage| stage.samples).sum(),
         worst_group: results.test.worst_group_accuracy,
         average: results.test.average_accuracy,
         adjusted_average: results.test.adjusted_average_accuracy,
@@ -207,16 +234,32 @@ fn run_row(run: &FinishedRun) -> Result<RunRow> {
 fn pair(one: &MethodRuns, other: &MethodRuns, tests: &[TestSet]) -> Result<Pair> {
     let (first, second) = (one.info.name.to_owned(), other.info.name.to_owned());
     let runs = one.runs.iter().zip(&other.runs).zip(tests);
-    let seeds = runs
+    let drawn: Vec<DrawnDifferences> = runs
         .map(|((a, b), test)| {
             // The same draws for every pair of a seed.
             let mut draws = Seeds::new(a.results()?.seed).purpose("bootstrap").generator();
             let (a, b) = (a.predictions()?, b.predictions()?);
             let samples = TwoModels { labels: &test.labels, predictions: [&a, &b], groups: &test.groups };
-            Ok(PairedBootstrap { draws: DRAWS }.compare(&samples, &mut draws)?)
+            Ok(PairedBootstrap { draws: DRAWS }.draw(&samples, &mut draws)?)
         })
         .collect::<Result<_>>()?;
-    Ok(Pair { first, second, seeds })
+    let over_seeds = DrawnDifferences::mean(&drawn);
+    let seeds = drawn.into_iter().map(DrawnDifferences::differences).collect();
+    Ok(Pair { first, second, seeds, over_seeds, worst_group_p: None, average_p: None })
+}
+
+/// Correct the p of all pairs for there being so many.
+fn correct(pairs: &mut [Pair]) {
+    let of = |p: &dyn Fn(&PairedDifference) -> Option<f64>| -> Option<Vec<f64>> {
+        let all: Option<Vec<f64>> = pairs.iter().map(|pair| p(pair.over_seeds.as_ref()?)).collect();
+        all.map(|all| holm(&all))
+    };
+    let worst_group = of(&|difference| difference.worst_group.map(|worst| worst.p));
+    let average = of(&|difference| Some(difference.average.p));
+    for (index, pair) in pairs.iter_mut().enumerate() {
+        let of_pair = |all: &Option<Vec<f64>>| all.as_ref().and_then(|all| all.get(index)).copied();
+        (pair.worst_group_p, pair.average_p) = (of_pair(&worst_group), of_pair(&average));
+    }
 }
 
 #[cfg(test)]

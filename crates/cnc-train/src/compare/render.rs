@@ -9,21 +9,51 @@ use cnc_core::evaluation::Difference;
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::comparison::{Comparison, MethodRow, Spread};
+use super::comparison::{Comparison, MethodRow, Pair, Spread};
 use super::paper::AverageKind;
+use crate::methods::NO_LABELS;
 use crate::report::document;
 use crate::report::format::{NO_FIGURE, plain_percent};
 use crate::report::table::{NO_RULE, aligned};
 
-/// The names of the columns.
-fn header(comparison: &Comparison) -> Vec<String> {
-    let mut header = vec!["method", "worst group", "average (plain)", "average (adjusted)", "gap"];
-    if comparison.paper.is_some() {
-        header.extend(["paper: worst", "paper: average", "worst - paper"]);
+/// A table with what stands above it.
+struct Table {
+    title: String,
+    rows: Vec<Vec<String>>,
+}
+
+/// Every table of a comparison: figures by label budget, what they cost, and the differences.
+fn tables(comparison: &Comparison) -> Vec<Table> {
+    let mut budgets: Vec<&str> = Vec::new();
+    for method in &comparison.methods {
+        if !budgets.contains(&method.label_budget.as_str()) {
+            budgets.push(&method.label_budget);
+        }
     }
-    header.extend(["epochs", "time, s", "memory, MiB", "group labels used"]);
-    if comparison.methods.iter().any(|method| !method.set.is_empty()) {
-        header.push("settings");
+    // What needs least comes first: it is what can be had where nobody has labelled groups.
+    budgets.sort_by_key(|budget| !budget.starts_with(NO_LABELS));
+    let of_budget = |budget: &str| {
+        let methods = comparison.methods.iter().filter(|method| method.label_budget == budget);
+        let rows = std::iter::once(header(comparison)).chain(methods.map(|method| cells(comparison, method)));
+        Table { title: budget.to_owned(), rows: rows.collect() }
+    };
+    let mut tables: Vec<Table> = budgets.into_iter().map(of_budget).collect();
+    let costs = comparison.methods.iter().map(|method| costs(comparison, method));
+    let rows = std::iter::once(cost_header(comparison)).chain(costs).collect();
+    tables.push(Table { title: "what they cost".to_owned(), rows });
+    let pairs = pair_rows(comparison);
+    if !pairs.is_empty() {
+        let rows = std::iter::once(pair_header()).chain(pairs).collect();
+        tables.push(Table { title: "is the difference real?".to_owned(), rows });
+    }
+    tables
+}
+
+/// The names of the columns of figures.
+fn header(comparison: &Comparison) -> Vec<String> {
+    let mut header = vec!["method", "worst group", "average", "adjusted", "gap"];
+    if comparison.paper.is_some() {
+        header.extend(["paper worst", "paper avg.", "- paper"]);
     }
     header.into_iter().map(str::to_owned).collect()
 }
@@ -44,10 +74,28 @@ fn cells(comparison: &Comparison, method: &MethodRow) -> Vec<String> {
         let above = ours.zip(method.paper).map(|(ours, paper)| ours - paper.worst_group);
         cells.push(above.map_or(NO_FIGURE.to_owned(), |above| format!("{above:+.1}")));
     }
-    cells.push(epochs(method));
-    cells.push(method.duration_s.map_or(NO_FIGURE.to_owned(), |time| format!("{:.0}", time.mean)));
+    cells
+}
+
+/// The names of the columns of costs.
+fn cost_header(comparison: &Comparison) -> Vec<String> {
+    let mut header = vec!["method", "steps", "samples seen", "chosen at epoch", "time, s", "memory, MiB"];
+    if comparison.methods.iter().any(|method| !method.set.is_empty()) {
+        header.push("settings");
+    }
+    header.into_iter().map(str::to_owned).collect()
+}
+
+fn costs(comparison: &Comparison, method: &MethodRow) -> Vec<String> {
+    let whole = |spread: Option<Spread>| spread.map_or(NO_FIGURE.to_owned(), |spread| format!("{:.0}", spread.mean));
+    let mut cells = vec![
+        method.title.clone(),
+        whole(method.steps),
+        whole(method.samples),
+        epochs(method),
+        whole(method.duration_s),
+    ];
     cells.push(method.peak_memory_bytes.map_or(NO_FIGURE.to_owned(), |bytes| (bytes >> 20).to_string()));
-    cells.push(method.label_budget.clone());
     if comparison.methods.iter().any(|method| !method.set.is_empty()) {
         cells.push(method.set.join(" "));
     }
@@ -70,35 +118,33 @@ fn mean_and_deviation(spread: Option<Spread>) -> String {
 }
 
 fn pair_header() -> Vec<String> {
-    ["difference", "seed", "worst group", "95 % interval", "p", "average (plain)", "95 % interval", "p"]
+    ["difference", "worst group", "95 % interval", "Holm's p", "average", "95 % interval", "Holm's p"]
         .map(str::to_owned)
         .into()
 }
 
-/// One line a pair and seed.
+/// One line a pair, over all seeds.
 fn pair_rows(comparison: &Comparison) -> Vec<Vec<String>> {
     let title = |name: &str| {
         let found = comparison.methods.iter().find(|method| method.method == name);
         found.map_or(name.to_owned(), |method| method.title.clone())
     };
-    let figures = |difference: Option<&Difference>| match difference {
+    let figures = |difference: Option<&Difference>, p: Option<f64>| match difference {
         None => [NO_FIGURE, NO_FIGURE, NO_FIGURE].map(str::to_owned),
         Some(d) => [
             format!("{:+.1}", 100.0 * d.observed),
             format!("{:+.1} to {:+.1}", 100.0 * d.low, 100.0 * d.high),
-            format!("{:.3}", d.p),
+            p.map_or(NO_FIGURE.to_owned(), |p| format!("{p:.3}")),
         ],
     };
-    let mut rows = Vec::new();
-    for pair in &comparison.pairs {
-        for (seed, differences) in comparison.seeds.iter().zip(&pair.seeds) {
-            let mut row = vec![format!("{} - {}", title(&pair.first), title(&pair.second)), seed.to_string()];
-            row.extend(figures(differences.worst_group.as_ref()));
-            row.extend(figures(Some(&differences.average)));
-            rows.push(row);
-        }
-    }
-    rows
+    let row = |pair: &Pair| {
+        let differences = pair.over_seeds.as_ref();
+        let mut row = vec![format!("{} - {}", title(&pair.first), title(&pair.second))];
+        row.extend(figures(differences.and_then(|both| both.worst_group.as_ref()), pair.worst_group_p));
+        row.extend(figures(differences.map(|both| &both.average), pair.average_p));
+        row
+    };
+    comparison.pairs.iter().map(row).collect()
 }
 
 /// What the figures are, one sentence a line.
@@ -108,9 +154,12 @@ fn remarks(comparison: &Comparison) -> Vec<String> {
         format!("Test accuracy on {} with {}, in %; seeds {}.", comparison.dataset, comparison.model, seeds.join(", ")),
         format!("Mean ± {}; a single seed has none.", comparison.deviation),
         format!("Chosen on validation: {}.", comparison.selection_rule),
-        "The gap is the plain average less the worst group; epochs are those of the chosen checkpoints, one a seed."
+        "The average is the plain one, adjusted: by the groups' shares in training; the gap is the plain one less the worst \
+         group."
             .to_owned(),
-        "Time is the mean of the runs, memory the most that any of them held.".to_owned(),
+        "Steps and samples are of all stages; the epochs are of the chosen checkpoints, one a seed. Time is the mean of the \
+         runs, memory the most that any of them held."
+            .to_owned(),
     ];
     if let Some((source, average)) = &comparison.paper {
         let kind = match average {
@@ -121,27 +170,21 @@ fn remarks(comparison: &Comparison) -> Vec<String> {
     }
     if !comparison.pairs.is_empty() {
         remarks.push(
-            "Differences: paired bootstrap over the test samples of each seed, percentile intervals; p is two-sided."
+            "Differences: mean over the seeds of a paired bootstrap over the test samples of each, percentile intervals; p is \
+             two-sided and Holm-corrected for all pairs. (compare.json has each seed's own, uncorrected.)"
                 .to_owned(),
         );
     }
     if !comparison.weights.is_empty() {
         remarks.push(format!("Starting weights: {}.", comparison.weights.join("; ")));
     }
+    for failure in comparison.methods.iter().flat_map(|method| &method.failures) {
+        remarks.push(format!("Warning: not the method's figures: {failure}."));
+    }
     if let Some(limit) = comparison.limit {
         remarks.push(format!("Cut down: the first {limit} samples of each split only."));
     }
     remarks
-}
-
-fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
-    let methods = comparison.methods.iter().map(|method| cells(comparison, method));
-    std::iter::once(header(comparison)).chain(methods).collect()
-}
-
-fn pairs(comparison: &Comparison) -> Vec<Vec<String>> {
-    let rows = pair_rows(comparison);
-    if rows.is_empty() { rows } else { std::iter::once(pair_header()).chain(rows).collect() }
 }
 
 /// Write the comparison into its folder, in each form.
@@ -161,19 +204,20 @@ pub(crate) fn write(comparison: &Comparison, folder: &Path) -> Result<()> {
 /// As plain text.
 #[must_use]
 pub(crate) fn text(comparison: &Comparison) -> String {
-    let mut out = aligned(&rows(comparison), NO_RULE);
-    for table in [pairs(comparison)].iter().filter(|table| !table.is_empty()) {
-        let _ = write!(out, "\n{}", aligned(table, NO_RULE));
+    let mut out = String::new();
+    for Table { title, rows } in tables(comparison) {
+        let _ = write!(out, "{title}\n\n{}\n", aligned(&rows, NO_RULE));
     }
-    let _ = write!(out, "\n{}\n", remarks(comparison).join("\n"));
+    let _ = writeln!(out, "{}", remarks(comparison).join("\n"));
     out
 }
 
 /// As Markdown.
 fn markdown(comparison: &Comparison) -> String {
     let mut out = String::new();
-    for table in [rows(comparison), pairs(comparison)].iter().filter(|table| !table.is_empty()) {
-        for (index, row) in table.iter().enumerate() {
+    for Table { title, rows } in tables(comparison) {
+        let _ = writeln!(out, "### {title}\n");
+        for (index, row) in rows.iter().enumerate() {
             let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
             let _ = writeln!(out, "| {} |", cells.join(" | "));
             if index == 0 {
@@ -203,6 +247,8 @@ struct CsvRow<'a> {
     paper_worst_group: Option<f64>,
     paper_average: Option<f64>,
     epochs: String,
+    steps: Option<f64>,
+    samples: Option<f64>,
     duration_s: Option<f64>,
     peak_memory_bytes: Option<u64>,
     label_budget: &'a str,
@@ -232,6 +278,8 @@ fn csv(comparison: &Comparison) -> Result<String> {
             paper_worst_group: method.paper.map(|paper| paper.worst_group),
             paper_average: method.paper.map(|paper| paper.average),
             epochs: epochs(method),
+            steps: mean(method.steps),
+            samples: mean(method.samples),
             duration_s: mean(method.duration_s),
             peak_memory_bytes: method.peak_memory_bytes,
             label_budget: &method.label_budget,
@@ -257,12 +305,11 @@ fn html(comparison: &Comparison) -> String {
     let body = html! {
         main {
             h1 { (title) }
-            (table(rows(comparison)))
-            ul { @for remark in remarks(comparison) { li { (remark) } } }
-            @if !comparison.pairs.is_empty() {
-                h2 { "Is the difference real?" }
-                (table(pairs(comparison)))
+            @for Table { title, rows } in tables(comparison) {
+                h2 { (title) }
+                (table(rows))
             }
+            ul { @for remark in remarks(comparison) { li { (remark) } } }
         }
     };
     document(&title, STYLE, &body)

@@ -43,12 +43,14 @@ impl Selection {
     pub(crate) fn rule(self) -> &'static str {
         match self {
             Self::WorstGroup => {
-                "checkpoint with the highest worst-group accuracy on validation, then the higher plain average"
+                "checkpoint with the highest worst-group accuracy on validation, then the higher plain average, \
+                 then the later; where it is 0 throughout, the last"
             }
             Self::WorstClass => {
-                "checkpoint with the highest worst-class accuracy on validation, then the higher plain average"
+                "checkpoint with the highest worst-class accuracy on validation, then the higher plain average, \
+                 then the later; where it is 0 throughout, the last"
             }
-            Self::Average => "checkpoint with the highest plain average accuracy on validation",
+            Self::Average => "checkpoint with the highest plain average accuracy on validation, then the later",
         }
     }
 

@@ -16,7 +16,7 @@ pub(crate) struct OptimizerSettings {
     pub learning_rate: f64,
     /// Momentum of SGD; `AdamW` has its own moments and does not use it.
     pub momentum: f64,
-    /// Weight decay: L2 in the gradient for SGD, decoupled for `AdamW`.
+    /// Weight decay: L2 in the gradient for SGD and Adam, decoupled for `AdamW`.
     pub weight_decay: f64,
     /// How the rate changes over the stage's steps.
     pub schedule: ScheduleName,
@@ -34,6 +34,8 @@ pub(crate) enum OptimizerName {
     Sgd,
     /// Adam with decoupled weight decay.
     AdamW,
+    /// Adam with weight decay as L2.
+    Adam,
 }
 
 /// The learning-rate schedules.
@@ -75,7 +77,10 @@ impl OptimizerSettings {
         let groups = vec![group(decayed, self.weight_decay), group(others, 0.0)];
         Ok(match self.name {
             OptimizerName::Sgd => Box::new(Sgd::new(groups, SgdOptions { momentum: self.momentum, nesterov: false })?),
-            OptimizerName::AdamW => Box::new(AdamW::new(groups, AdamWOptions::default())?),
+            OptimizerName::AdamW | OptimizerName::Adam => {
+                let l2 = self.name == OptimizerName::Adam;
+                Box::new(AdamW::new(groups, AdamWOptions { l2, ..AdamWOptions::default() })?)
+            }
         })
     }
 

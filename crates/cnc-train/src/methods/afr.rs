@@ -38,6 +38,7 @@ pub(crate) const INFO: MethodInfo = MethodInfo {
         positive("learning_rate", settings.learning_rate)?;
         at_least_one("steps", settings.steps)?;
         at_least_one("evaluate_every", settings.evaluate_every)?;
+        within("clip_norm", settings.clip_norm, f64::MIN_POSITIVE, f64::INFINITY)?;
         Ok(Box::new(settings))
     },
 };
@@ -58,6 +59,8 @@ pub(crate) struct AfrSettings {
     pub learning_rate: f64,
     /// Its steps.
     pub steps: u64,
+    /// Largest norm of its gradient; `inf` does not clip.
+    pub clip_norm: f64,
     /// Steps between two evaluations, of which the best is kept.
     pub evaluate_every: u64,
 }
@@ -104,9 +107,9 @@ impl Method for AfrSettings {
         let cache = FeatureCache::new(trainer, &*encoder);
         let labels: Vec<u32> = held_out.iter().filter_map(|row| train.labels().get(*row as usize)).copied().collect();
         let held_out = predict_rows(&*encoder, train, &held_out, View::Centre, &trainer.device)?;
-        let &Self { gamma, pull, learning_rate, steps, .. } = self;
+        let &Self { gamma, pull, learning_rate, steps, clip_norm, .. } = self;
         let samples = HeldOut { features: features(&held_out)?, labels: &labels, head: &head_of(&*encoder)? };
-        let mut afr = AfrOptions { gamma, pull, learning_rate, steps }.start(&samples)?;
+        let mut afr = AfrOptions { gamma, pull, learning_rate, steps, clip_norm }.start(&samples)?;
 
         let validation = features(cache.validation()?)?;
         let mut best = None;
@@ -124,8 +127,11 @@ impl Method for AfrSettings {
         }
         let (_, step, head) = best.unwrap_or(((0.0, 0.0), step, afr.head()));
         set_head(&*model, &head)?;
-        let refitted =
-            trainer.fitted(Fit { name: "afr", title: "AFR", step, start, notes: vec![] }, model, cache.encoded()?)?;
+        let refitted = trainer.fitted(
+            Fit { name: "afr", title: "AFR", step, value: None, start, notes: vec![] },
+            model,
+            cache.encoded()?,
+        )?;
         Ok(vec![plain, refitted])
     }
 }

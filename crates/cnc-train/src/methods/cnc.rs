@@ -28,8 +28,10 @@ use crate::config::recipe::checked;
 use crate::config::settings::{OptimizerSettings, TrainingSettings, at_least_one, positive, steps_or_epochs, within};
 use crate::error::UsageError;
 use crate::training::features::features;
+use crate::training::plan::Taken;
 use crate::training::predictions::Predictions;
 use crate::training::stage::Training;
+use crate::training::train::is_under;
 use crate::training::{Objective, StagePlan};
 use crate::training::{TrainedStage, Trainer};
 use cnc_base::seeds::Seeds;
@@ -73,7 +75,9 @@ pub(crate) struct CncSettings {
     pub steps: u64,
     /// Epochs of (number of slices) x (anchors of the smallest slice) contrastive batches; 0 where `steps` says it.
     pub epochs: u64,
-    /// Optimiser steps between two evaluations.
+    /// Share of the anchors that lead a batch in an epoch.
+    pub anchors_per_epoch: f64,
+    /// Optimiser steps between two evaluations; 0 evaluates once an epoch.
     pub evaluate_every: u64,
     /// Decay of the moving average of the weights that is evaluated, selected and saved; 0 takes the weights themselves.
     pub weight_averaging: f64,
@@ -111,7 +115,7 @@ impl CncSettings {
         at_least_one("per_part", settings.per_part)?;
         at_least_one("batches_per_step", settings.batches_per_step)?;
         at_least_one("batches_per_encoding", settings.batches_per_encoding)?;
-        at_least_one("evaluate_every", settings.evaluate_every)?;
+        within("anchors_per_epoch", settings.anchors_per_epoch, 1e-6, 1.0)?;
         within("weight_averaging", settings.weight_averaging, 0.0, 0.999_999)?;
         steps_or_epochs("", settings.steps, settings.epochs)?;
         settings.optimizer.check("optimizer.")?;
@@ -126,9 +130,14 @@ impl CncSettings {
         })?)
     }
 
+    /// Contrastive batches of an epoch.
+    fn batches_per_epoch(&self, sampler: &ContrastiveSampler) -> u64 {
+        ((sampler.batches_per_epoch() as f64 * self.anchors_per_epoch).ceil() as u64).max(1)
+    }
+
     /// The pace of the second stage.
     fn pace(&self, trainer: &Trainer, sampler: &ContrastiveSampler) -> Pace {
-        let (batches_per_epoch, batches_per_step) = (sampler.batches_per_epoch() as u64, self.batches_per_step);
+        let (batches_per_epoch, batches_per_step) = (self.batches_per_epoch(sampler), self.batches_per_step);
         let rows = trainer.dataset.train.len() as u64;
         let batches_of_rows =
             trainer.limit.filter(|limit| *limit as u64 <= rows).map(|_| rows.div_ceil(4 * self.per_part));
@@ -251,12 +260,12 @@ impl CncSettings {
             title: "CNC",
             steps: if self.steps > 0 { self.steps } else { self.epochs * pace.steps_per_epoch() },
             steps_per_epoch: trainer.dataset.train.len() as f64 / samples_per_step as f64,
-            evaluate_every: self.evaluate_every,
+            evaluate_every: if self.evaluate_every > 0 { self.evaluate_every } else { pace.steps_per_epoch() },
             optimizer: &self.optimizer,
             averaging: self.weight_averaging,
+            taken: Taken::Selected,
         };
         let mut objective = CorrectNContrast {
-            sampler,
             loss: self.loss()?,
             weight: self.contrastive_weight,
             batches_per_step: pace.batches_per_step,
@@ -265,6 +274,9 @@ impl CncSettings {
             seeds: trainer.seeds.purpose("cnc"),
             device: trainer.device.clone(),
             zero_classifier_every: if self.accumulate_classifier_gradient { pace.steps_per_epoch() } else { 1 },
+            clip_apart: self.loss == Contrast::Published,
+            batches_per_epoch: self.batches_per_epoch(&sampler),
+            sampler,
         };
         let mut stage = trainer.stage(&plan, &mut objective)?;
         stage.result.notes.extend(notes);
@@ -285,6 +297,10 @@ struct CorrectNContrast {
     /// Optimiser steps after which the gradient of the classifier is zeroed: 1, but for the published code, where it adds up
     /// over an epoch.
     zero_classifier_every: u64,
+    /// Whether encoder and classifier are clipped each by its own norm, as in the published step.
+    clip_apart: bool,
+    /// Contrastive batches of an epoch.
+    batches_per_epoch: u64,
 }
 
 /// Sizes of the four parts of a contrastive batch, in the order in which they are encoded.
@@ -293,10 +309,10 @@ type PartSizes = [usize; 4];
 impl Objective for CorrectNContrast {
     type Tag = Vec<PartSizes>;
 
-    /// Every anchor leads a batch once an epoch, the slices in turn.
+    /// Every anchor leads a batch once an epoch, or a share of them does that is drawn anew for each, the slices in turn.
     fn sampler(&self) -> Box<dyn FnMut(u64) -> Vec<Draw<Self::Tag>> + Send> {
         let sampler = self.sampler.clone();
-        let per_epoch = sampler.batches_per_epoch() as u64;
+        let per_epoch = self.batches_per_epoch;
         let (per_step, per_encoding) = (self.batches_per_step, self.batches_per_encoding as usize);
         let seeds = self.seeds;
         let (order_seeds, draw_seeds, crop_seeds) =
@@ -328,11 +344,12 @@ impl Objective for CorrectNContrast {
 
     /// An encoder that starts from weights of a file is in evaluation mode in this stage, as published: batch norm uses its
     /// stored statistics and dropout is off in it. One that is drawn has no statistics yet (mean 0, variance 1, whatever the
-    /// data), so it is in training mode. The classifier always is.
+    /// data), so it is in training mode. The classifier is a linear map and nothing else, as published: the dropout that BERT has
+    /// in front of its own is in neither.
     fn loss(&mut self, model: &dyn Model, batch: Batch, sizes: &Vec<PartSizes>, seed: u64) -> Result<Tensor> {
         let mode = if self.stored_statistics { Mode::Eval } else { Mode::Train { seed } };
         let z = model.encode(&batch.inputs.on_device(&self.device)?, mode)?;
-        let logits = model.classify(&z, Mode::Train { seed })?;
+        let logits = model.classify(&z, Mode::Eval)?;
         let supervised = cross_entropy(&logits, &batch.labels.to_device(&self.device)?)?;
         let mut start = 0;
         let mut contrastive = Vec::with_capacity(sizes.len());
@@ -346,13 +363,16 @@ impl Objective for CorrectNContrast {
         Ok(((contrastive * self.weight)? + (supervised * (1.0 - self.weight))?)?)
     }
 
+    fn clipped_apart(&self, model: &dyn Model) -> Option<&'static str> {
+        self.clip_apart.then(|| model.classifier())
+    }
+
     fn optimizer(&self, model: &dyn Model, of_settings: Box<dyn Optimizer>) -> Result<Box<dyn Optimizer>> {
         if self.zero_classifier_every <= 1 {
             return Ok(of_settings);
         }
-        let of_classifier =
-            |name: &str| name.strip_prefix(model.classifier()).is_some_and(|rest| rest.starts_with('.'));
-        let classifier: Vec<_> = model.trainable().into_iter().filter(|(name, _)| of_classifier(name)).collect();
+        let of_classifier = |(name, _): &(String, _)| is_under(name, model.classifier());
+        let classifier: Vec<_> = model.trainable().into_iter().filter(of_classifier).collect();
         Ok(Box::new(Accumulating::new(of_settings, &classifier, self.zero_classifier_every)?))
     }
 }

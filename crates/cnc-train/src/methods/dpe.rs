@@ -1,11 +1,13 @@
 //! Diverse prototypical ensembles (To et al. 2025): the encoder of a plain model, and in the place of its last layer an
-//! ensemble of prototypes, each fitted to another class-balanced subset of the validation split. No group labels.
+//! ensemble of prototypes, each fitted to another class-balanced subset of the validation split. No group labels, but for what
+//! selects: the plain model sees every class as often, and each member is kept as it was after its best epoch, by the run's rule.
 
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Init;
+use cnc_core::Evaluation;
 use cnc_core::Features;
 use cnc_core::fits::Labelled;
 use cnc_core::methods::{Balanced, DpeOptions, PrototypeEnsemble, Prototypes};
@@ -14,13 +16,14 @@ use cnc_nn::Parameters;
 use serde::{Deserialize, Serialize};
 
 use super::dfr::fitted_on_validation;
-use super::erm::first_stage;
+use super::erm::plain;
 use super::{GroupLabels, Method, MethodInfo};
 use crate::config::recipe::checked;
 use crate::config::settings::{TrainingSettings, at_least_one, positive, within};
+use crate::training::evaluate::groups_of;
 use crate::training::features::{FeatureCache, features};
 use crate::training::stage::Fit;
-use crate::training::{TrainedStage, Trainer};
+use crate::training::{Order, StagePlan, TrainedStage, Trainer};
 
 /// The registry's entry.
 pub(crate) const INFO: MethodInfo = MethodInfo {
@@ -38,6 +41,7 @@ pub(crate) const INFO: MethodInfo = MethodInfo {
         at_least_one("batch_size", settings.batch_size)?;
         positive("learning_rate", settings.learning_rate)?;
         within("similarity", settings.similarity, 0.0, f64::MAX)?;
+        within("length", settings.length, 0.0, f64::MAX)?;
         Ok(Box::new(settings))
     },
 };
@@ -58,11 +62,16 @@ pub(crate) struct DpeSettings {
     pub learning_rate: f64,
     /// λ of the penalty on similarity to the members before.
     pub similarity: f64,
+    /// μ of the penalty on the prototypes' lengths.
+    pub length: f64,
 }
 
 impl Method for DpeSettings {
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
-        let plain = first_stage(trainer, &self.stage1)?;
+        let train = &trainer.dataset.train;
+        let batches = trainer.batches(Order::balanced(train.labels())?, self.stage1.batch_size, "erm");
+        let plan = StagePlan::new(&self.stage1, "erm", "ERM, classes balanced", train.len()).first();
+        let plain = trainer.stage(&plan, &mut plain(trainer, batches))?;
         let start = Instant::now();
         let encoder = trainer.last_model(&plain)?;
         let cache = FeatureCache::new(trainer, &*encoder);
@@ -73,14 +82,23 @@ impl Method for DpeSettings {
             batch: self.batch_size as usize,
             learning_rate: self.learning_rate,
             similarity: self.similarity,
+            length: self.length,
         };
         let classes = trainer.dataset.classes.len();
-        let samples = Labelled { features: features(cache.validation()?)?, labels, classes };
+        let representations = features(cache.validation()?)?;
+        let samples = Labelled { features: representations, labels, classes };
         let samples = Balanced { samples, keys: labels };
-        let ensemble = options.fit(&samples, &mut trainer.seeds.purpose("dpe").generator())?;
+        let validation = &trainer.dataset.validation;
+        let groups = groups_of(validation.groups(), validation.len())?;
+        let worth = |member: &Prototypes| {
+            let alone = PrototypeEnsemble { classes, members: vec![member.clone()] };
+            let evaluation = Evaluation::new(labels, &alone.predict(&representations)?, &groups)?;
+            Ok(trainer.selection.score(&evaluation))
+        };
+        let ensemble = options.fit(&samples, &mut trainer.seeds.purpose("dpe").generator(), worth)?;
         let model = OnPrototypes::new(trainer.last_model(&plain)?, ensemble.members.len())?;
         model.set(&ensemble)?;
-        let fit = Fit { name: "dpe", title: "DPE", step: 0, start, notes: vec![fitted_on_validation()] };
+        let fit = Fit { name: "dpe", title: "DPE", step: 0, value: None, start, notes: vec![fitted_on_validation()] };
         let fitted = trainer.fitted(fit, Box::new(model), cache.encoded()?)?;
         Ok(vec![plain, fitted])
     }

@@ -28,6 +28,7 @@ pub(crate) const INFO: MethodInfo = MethodInfo {
         settings.dro.check("")?;
         positive("environment_learning_rate", settings.environment_learning_rate)?;
         at_least_one("environment_steps", settings.environment_steps)?;
+        positive("environment_epsilon", settings.environment_epsilon)?;
         Ok(Box::new(settings))
     },
 };
@@ -41,6 +42,8 @@ pub(crate) struct EiilSettings {
     pub environment_learning_rate: f64,
     /// Steps of their optimiser.
     pub environment_steps: u64,
+    /// ε of that optimiser, Adam.
+    pub environment_epsilon: f64,
     /// Group DRO on class and environment.
     #[serde(flatten)]
     pub dro: GroupDroSettings,
@@ -54,7 +57,11 @@ impl Method for EiilSettings {
         let (labels, classes) = (trainer.dataset.train.labels(), trainer.dataset.classes.len());
         let logits = answers.logits_by(&*trainer.last_model(&reference)?, &trainer.device)?;
         let reference_logits = ReferenceLogits { logits: &logits, classes, labels };
-        let options = EiilOptions { learning_rate: self.environment_learning_rate, steps: self.environment_steps };
+        let options = EiilOptions {
+            learning_rate: self.environment_learning_rate,
+            steps: self.environment_steps,
+            epsilon: self.environment_epsilon,
+        };
         let environments =
             options.fit(&reference_logits, &mut trainer.seeds.purpose("environments").generator())?.predict();
         let groups = environment_groups(labels, &environments)?;

@@ -3,7 +3,7 @@
 //! As a method of its own it has the usual remedies as options: label smoothing, focal loss, mixup, class weights.
 
 use anyhow::{Context, Result, bail};
-use candle_core::{Device, Tensor};
+use candle_core::{D, Device, Tensor};
 use cnc_core::draws::shuffled;
 use cnc_core::losses::{
     cross_entropy_per_sample, focal_loss_per_sample, mixed_cross_entropy_per_sample, smoothed_cross_entropy_per_sample,
@@ -19,7 +19,7 @@ use super::{GroupLabels, Method, MethodInfo, logits};
 use crate::config::recipe::checked;
 use crate::config::settings::{TrainingSettings, within};
 use crate::error::UsageError;
-use crate::training::{Batches, Objective, Order, StagePlan, TrainedStage, Trainer};
+use crate::training::{Batches, Objective, Order, StagePlan, Tensors, TrainedStage, Trainer};
 use cnc_base::seeds::Seeds;
 
 /// The registry's entry.
@@ -89,8 +89,9 @@ impl Method for ErmSettings {
         let weights =
             if self.class_weights { class_weights(train.labels(), trainer.dataset.classes.len())? } else { vec![] };
         let batches = trainer.batches(Order::all(train.len()), self.training.batch_size, "erm");
+        let variant = self.variant()?;
         let mut objective =
-            Erm { batches, device: trainer.device.clone(), variant: self.variant()?, class_weights: weights };
+            Erm { batches, device: trainer.device.clone(), variant, class_weights: weights, online: None };
         Ok(vec![trainer.stage(&StagePlan::new(&self.training, "erm", "ERM", train.len()), &mut objective)?])
     }
 }
@@ -111,23 +112,39 @@ pub(super) fn first_stage_on(
     (name, title): (&str, &str),
     rows: Vec<u32>,
 ) -> Result<TrainedStage> {
-    let plan = StagePlan::new(training, name, title, rows.len());
+    let plan = StagePlan::new(training, name, title, rows.len()).first();
     let batches = trainer.batches(Order::Epochs(rows.into()), training.batch_size, name);
     trainer.stage(&plan, &mut plain(trainer, batches))
 }
 
-/// Plain cross-entropy on these batches.
-pub(super) fn plain(trainer: &Trainer, batches: Batches) -> impl Objective + use<> {
-    Erm { batches, device: trainer.device.clone(), variant: Variant::Plain, class_weights: vec![] }
+/// Train the stage `erm`, and give the class that its model predicted for each row of the training split when the row was last
+/// in a batch: in training mode, before the update. A row that was in none is taken as right.
+pub(super) fn first_stage_online(trainer: &Trainer, training: &TrainingSettings) -> Result<(TrainedStage, Vec<u32>)> {
+    let train = &trainer.dataset.train;
+    let batches = trainer.batches(Order::all(train.len()), training.batch_size, "erm");
+    let mut objective = Erm { online: Some(train.labels().to_vec()), ..plain(trainer, batches) };
+    let stage = trainer.stage(&StagePlan::new(training, "erm", "ERM", train.len()).first(), &mut objective)?;
+    Ok((stage, objective.online.unwrap_or_default()))
 }
 
-struct Erm {
+/// Plain cross-entropy on these batches.
+pub(super) fn plain(trainer: &Trainer, batches: Batches) -> Erm {
+    Erm { batches, device: trainer.device.clone(), variant: Variant::Plain, class_weights: vec![], online: None }
+}
+
+/// Cross-entropy, or a variant of it.
+pub(super) struct Erm {
     batches: Batches,
     device: Device,
     variant: Variant,
     /// One a class; none where all count alike.
     class_weights: Vec<f64>,
+    /// The prediction for every row as it was last seen, where it is asked for.
+    online: Option<Vec<u32>>,
 }
+
+/// Name of these predictions in a checkpoint.
+const ONLINE: &str = "online";
 
 /// Targets of a batch of which each sample is mixed with another.
 struct Mix {
@@ -153,6 +170,13 @@ impl Objective for Erm {
             }
             variant => {
                 let logits = logits(model, batch.inputs, mode, &self.device)?;
+                if let Some(online) = &mut self.online {
+                    for (row, class) in batch.indices.iter().zip(logits.argmax(D::Minus1)?.to_vec1::<u32>()?) {
+                        if let Some(place) = online.get_mut(*row as usize) {
+                            *place = class;
+                        }
+                    }
+                }
                 let losses = match variant {
                     Variant::Smoothed(share) => smoothed_cross_entropy_per_sample(&logits, &labels, share)?,
                     Variant::Focal(gamma) => focal_loss_per_sample(&logits, &labels, gamma)?,
@@ -165,6 +189,18 @@ impl Objective for Erm {
             return Ok(losses.mean_all()?);
         }
         Ok(weighted_mean(&losses, &self.weights(&labels, mix.as_ref())?)?)
+    }
+
+    fn state(&self) -> Result<Tensors> {
+        let Some(online) = &self.online else { return Ok(Tensors::new()) };
+        Ok(Tensors::from([(ONLINE.to_owned(), Tensor::from_slice(online, online.len(), &Device::Cpu)?)]))
+    }
+
+    fn load_state(&mut self, state: &Tensors) -> Result<()> {
+        if let Some(online) = &mut self.online {
+            *online = state.get(ONLINE).context("the checkpoint has no predictions of the rows")?.to_vec1()?;
+        }
+        Ok(())
     }
 }
 
@@ -195,4 +231,35 @@ fn mixed(inputs: Inputs, labels: &Tensor, beta: Beta<f64>, seed: u64) -> Result<
     let images = ((images * lambda)? + (others * (1.0 - lambda))?)?;
     let others = labels.index_select(&order.to_device(labels.device())?, 0)?;
     Ok((Inputs::Images(images), Mix { lambda, others }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::OptimizerName;
+    use crate::methods::steps::{Fixture, rule};
+    use crate::training::batches::images;
+
+    #[test]
+    fn five_steps_and_the_answers_as_samples_are_seen_are_those_of_the_published_first_stage_of_jtt() {
+        let fixture = Fixture::load();
+        let labels = fixture.numbers("labels");
+        let mut objective = Erm {
+            batches: Batches::new(images(), Order::all(9), 4, Seeds::new(0)),
+            device: Device::Cpu,
+            variant: Variant::Plain,
+            class_weights: vec![],
+            online: Some(labels.clone()),
+        };
+        let model = fixture.network("first", 1.0);
+        fixture.train(&*model, &mut objective, &rule(OptimizerName::Sgd, 0.1, 0.01));
+        fixture.check("jtt", "first", &*model);
+        assert_eq!(objective.online, Some(fixture.numbers("jtt.seen")));
+        let mut resumed = Erm { online: Some(labels), ..objective };
+        resumed
+            .load_state(&Tensors::from([(ONLINE.to_owned(), Tensor::new(&[2u32, 1], &Device::Cpu).unwrap())]))
+            .unwrap();
+        assert_eq!(resumed.online, Some(vec![2, 1]));
+        assert!(resumed.load_state(&Tensors::new()).is_err());
+    }
 }

@@ -118,3 +118,28 @@ impl Objective for OnGroups {
         Ok(self.dro.set_weights(&weights.to_vec1::<f64>()?)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::OptimizerName;
+    use crate::methods::steps::{Fixture, rule};
+    use crate::training::batches::images;
+    use cnc_base::seeds::Seeds;
+
+    #[test]
+    fn five_steps_are_those_of_the_published_update() {
+        let fixture = Fixture::load();
+        let groups = fixture.numbers("groups");
+        let sizes = Groups::of_rows(&groups, 4).unwrap().sizes();
+        let mut objective = OnGroups {
+            batches: Batches::new(images(), Order::all(9), 4, Seeds::new(0)),
+            dro: GroupDro::new(&sizes, GroupDroOptions { step_size: 0.5, adjustment: 0.0 }).unwrap(),
+            groups,
+            device: Device::Cpu,
+        };
+        let model = fixture.network("first", 1.0);
+        fixture.train(&*model, &mut objective, &rule(OptimizerName::Sgd, 0.1, 0.01));
+        fixture.check("group_dro", "first", &*model);
+    }
+}

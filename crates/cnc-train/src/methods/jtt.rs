@@ -1,11 +1,14 @@
 //! Just Train Twice (Liu et al. 2021): train a plain model for a few epochs, then a second one, from its own initial
 //! weights, on a training set in which the first one's errors stand several times.
+//!
+//! An error is, as in the authors' code (train.py:60-110), what the model got wrong in training mode when it last saw the sample,
+//! before the update that followed: so T epochs of theirs, counted from 0, are T + 1 here.
 
 use anyhow::{Result, bail};
 use cnc_core::methods::upsampled;
 use serde::{Deserialize, Serialize};
 
-use super::erm::{first_stage, plain};
+use super::erm::{first_stage, first_stage_online, plain};
 use super::errors::{answers_on_training, training_errors, wrong_rows};
 use super::{GroupLabels, Method, MethodInfo};
 use crate::config::recipe::checked;
@@ -38,16 +41,34 @@ pub(crate) struct JttSettings {
     /// is longer.
     #[serde(flatten)]
     pub training: TrainingSettings,
-    /// How often an error of the first stage stands in the second one's training set: the paper's λ_up.
+    /// How often an error of the first stage is added to the second one's training set: the paper's λ_up.
     pub upweight: u64,
+    /// When the first stage's answers are taken.
+    pub errors: ErrorRule,
+}
+
+/// When the answers of a first stage are taken that say what it gets wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ErrorRule {
+    /// In training mode, as each sample is seen for the last time.
+    Online,
+    /// In evaluation mode, after the last step.
+    Last,
 }
 
 impl Method for JttSettings {
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
-        let mut identified = first_stage(trainer, &self.stage1)?;
-        let predictions = answers_on_training(trainer, &identified)?;
-        training_errors(trainer, &mut identified.result, &predictions.classes);
-        let errors = wrong_rows(trainer, &predictions.classes);
+        let (mut identified, predictions) = match self.errors {
+            ErrorRule::Online => first_stage_online(trainer, &self.stage1)?,
+            ErrorRule::Last => {
+                let identified = first_stage(trainer, &self.stage1)?;
+                let predictions = answers_on_training(trainer, &identified)?.classes;
+                (identified, predictions)
+            }
+        };
+        training_errors(trainer, &mut identified.result, &predictions);
+        let errors = wrong_rows(trainer, &predictions);
         let samples = trainer.dataset.train.len();
         if errors.is_empty() {
             let note = format!(

@@ -84,7 +84,7 @@ impl Objective for TwoModels {
         self.batches.sampler()
     }
 
-    /// The mean of W·CE of the debiased model plus that of the biased model's generalised cross-entropy: no variable is in
+    /// The mean of W·CE of the debiased model plus q times that of the biased model's generalised cross-entropy: no variable is in
     /// both terms. The averages take in this batch's losses before the weights are made (algorithm 1).
     fn loss(&mut self, model: &dyn Model, batch: Batch, (): &(), seed: u64) -> Result<Tensor> {
         let mode = Mode::Train { seed };
@@ -103,7 +103,8 @@ impl Objective for TwoModels {
         let weights: Vec<f32> = weights.into_iter().map(|weight| weight as f32).collect();
         let weights = Tensor::new(weights, &self.device)?.to_dtype(losses.dtype())?;
         let amplified = generalised_cross_entropy_per_sample(&biased, &labels, self.amplification)?;
-        Ok(((losses * weights)?.mean_all()? + amplified.mean_all()?)?)
+        // The authors' gradient is q times that of the loss in the paper (module/loss.py:19-24).
+        Ok(((losses * weights)?.mean_all()? + (amplified.mean_all()? * self.amplification)?)?)
     }
 
     fn further_parameters(&self) -> Vec<(String, Var)> {
@@ -126,5 +127,32 @@ impl Objective for TwoModels {
             losses.set_state(&averages.to_vec1::<f64>()?)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings::OptimizerName;
+    use crate::methods::steps::{Fixture, rule};
+    use crate::training::batches::images;
+    use cnc_base::seeds::Seeds;
+
+    #[test]
+    fn five_steps_of_both_models_are_those_of_the_published_update() {
+        let fixture = Fixture::load();
+        let averages = || LossAverages::new(&fixture.numbers("labels"), 3, 0.7).unwrap();
+        let mut objective = TwoModels {
+            batches: Batches::new(images(), Order::all(9), 4, Seeds::new(0)),
+            biased: Beside::new(fixture.network("second", 1.0), BIASED),
+            biased_losses: averages(),
+            debiased_losses: averages(),
+            amplification: 0.7,
+            device: Device::Cpu,
+        };
+        let model = fixture.network("first", 1.0);
+        fixture.train(&*model, &mut objective, &rule(OptimizerName::Adam, 0.01, 0.1));
+        fixture.check("lff", "first", &*model);
+        fixture.check("lff", "second", &*objective.biased.model);
     }
 }

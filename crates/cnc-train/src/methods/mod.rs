@@ -29,6 +29,8 @@ pub(crate) mod lff;
 mod needs;
 pub(crate) mod reweighted;
 #[cfg(test)]
+mod steps;
+#[cfg(test)]
 mod tests;
 pub(crate) mod xrm;
 
@@ -71,6 +73,9 @@ pub enum GroupLabels {
     ValidationClasses,
 }
 
+/// The label budget of a run that sees no group label, neither in training nor for selection.
+pub(crate) const NO_LABELS: &str = "no group labels anywhere";
+
 /// What is known of a method without running it.
 #[derive(Debug, Clone, Copy)]
 pub struct MethodInfo {
@@ -96,13 +101,13 @@ impl MethodInfo {
     #[must_use]
     pub(crate) fn label_budget(&self, selection: Selection) -> &'static str {
         match (self.groups, selection.uses_groups()) {
-            (GroupLabels::None, false) => "no group labels",
+            (GroupLabels::None, false) => NO_LABELS,
             (GroupLabels::None, true) => "no group labels in training; validation groups for selection",
             (GroupLabels::Training, false) => "training groups",
             (GroupLabels::Training, true) => "training groups; validation groups for selection",
             (GroupLabels::Validation, false) => "validation groups, which are fitted on",
             (GroupLabels::Validation, true) => "validation groups, which are fitted on, and for selection",
-            (GroupLabels::ValidationClasses, false) => "no group labels; fitted on the validation split",
+            (GroupLabels::ValidationClasses, false) => "no group labels anywhere; fitted on the validation split",
             (GroupLabels::ValidationClasses, true) => {
                 "no group labels in training; fitted on the validation split, whose groups are for selection"
             }

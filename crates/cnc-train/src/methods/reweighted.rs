@@ -137,6 +137,8 @@ fn balanced(
     order: Order,
 ) -> Result<Vec<TrainedStage>> {
     let batches = trainer.batches(order, training.batch_size, name);
-    let plan = StagePlan::new(training, name, title, trainer.dataset.train.len());
+    // A subset has epochs of its own, as in the authors' code (train.py:81, datasets.py:340).
+    let rows = batches.rows_per_pass().unwrap_or(trainer.dataset.train.len());
+    let plan = StagePlan::new(training, name, title, rows);
     Ok(vec![trainer.stage(&plan, &mut plain(trainer, batches))?])
 }

@@ -1,7 +1,8 @@
 //! Cross-risk minimisation (Pezeshki et al. 2023, "Discovering environments with XRM"): two networks, each trained on a
 //! random half of the training split, with labels that drift towards what the other network, which has not seen the
-//! sample, is sure of. What that one gets wrong in the end is the second environment; Group DRO trains on class and
-//! environment. No group label anywhere.
+//! sample, is sure of. What either of them gets wrong in the end is the second environment (as in the authors' code,
+//! algorithms.py:129-141), or what that one does (as in the paper); Group DRO trains on class and environment. No group label
+//! anywhere.
 
 use anyhow::{Context, Result};
 use candle_core::{D, DType, Device, Tensor, Var};
@@ -43,9 +44,28 @@ pub(crate) const INFO: MethodInfo = MethodInfo {
 pub(crate) struct XrmSettings {
     /// How the two networks train that find the environments.
     pub twins: TrainingSettings,
+    /// Whose mistakes make the second environment.
+    pub environments: Mistakes,
     /// Group DRO on class and environment.
     #[serde(flatten)]
     pub dro: GroupDroSettings,
+}
+
+/// Whose mistakes count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Mistakes {
+    /// Those of either network.
+    Either,
+    /// Those of the network that has not seen the sample.
+    HeldOut,
+}
+
+impl Mistakes {
+    /// What counts as the prediction of a sample of this class: a mistake where there is one that counts.
+    fn counted(self, label: u32, held_in: u32, held_out: u32) -> u32 {
+        if self == Self::Either && held_out == label { held_in } else { held_out }
+    }
 }
 
 impl Method for XrmSettings {
@@ -59,17 +79,20 @@ impl Method for XrmSettings {
             labels: train.labels().to_vec(),
             device: trainer.device.clone(),
         };
-        let plan = StagePlan::new(&self.twins, "twins", "twins", train.len());
+        let plan = StagePlan::new(&self.twins, "twins", "twins", train.len()).first();
         let mut twins = trainer.stage(&plan, &mut objective)?;
 
         // Of the weights after the last step: which are the best by group needs group labels to know.
         let first = answers_on_training(trainer, &twins)?.classes;
         let second = predict(&*objective.second.model, train, View::Centre, &trainer.device)?.classes;
         let pairs = objective.of_first.iter().zip(first.into_iter().zip(second));
-        let held_out: Vec<u32> =
-            pairs.map(|(of_first, (first, second))| if *of_first { second } else { first }).collect();
-        training_errors(trainer, &mut twins.result, &held_out);
-        let wrong: Vec<bool> = held_out.iter().zip(train.labels()).map(|(held_out, label)| held_out != label).collect();
+        let counted = pairs.zip(train.labels()).map(|((of_first, (first, second)), label)| {
+            let (held_in, held_out) = if *of_first { (first, second) } else { (second, first) };
+            self.environments.counted(*label, held_in, held_out)
+        });
+        let counted: Vec<u32> = counted.collect();
+        training_errors(trainer, &mut twins.result, &counted);
+        let wrong: Vec<bool> = counted.iter().zip(train.labels()).map(|(counted, label)| counted != label).collect();
         let groups = environment_groups(train.labels(), &wrong)?;
         let count = 2 * trainer.dataset.classes.len();
         let trained = on_groups(trainer, &self.dro, ("xrm", "XRM"), groups, count)?;
@@ -168,6 +191,8 @@ impl Twins {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::settings::OptimizerName;
+    use crate::methods::steps::{Fixture, rule};
     use crate::training::batches::images;
 
     #[test]
@@ -186,6 +211,16 @@ mod tests {
             twins.flip(&[3, 1, 2], &held_out, seeds.at(step)).unwrap();
         }
         assert_eq!(twins.labels, [0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn a_mistake_of_either_network_counts_or_that_of_the_one_that_has_not_seen_the_sample() {
+        // Class 0: only the one that was trained on it errs, only the other one does, neither does.
+        for (held_in, held_out, either, of_held_out) in [(2, 0, true, false), (0, 2, true, true), (0, 0, false, false)]
+        {
+            assert_eq!(Mistakes::Either.counted(0, held_in, held_out) != 0, either);
+            assert_eq!(Mistakes::HeldOut.counted(0, held_in, held_out) != 0, of_held_out);
+        }
     }
 
     #[test]
@@ -210,5 +245,22 @@ mod tests {
         assert_eq!(weight(&after), weight(&before));
         let message = twins(0, vec![1, 0, 1]).load_state(&before.state().unwrap()).unwrap_err().to_string();
         assert!(message.contains("2 labels, expected 3"), "{message}");
+    }
+
+    #[test]
+    fn five_steps_of_both_networks_and_the_labels_are_those_of_the_published_update() {
+        let fixture = Fixture::load();
+        let mut objective = Twins {
+            batches: Batches::new(images(), Order::all(9), 4, Seeds::new(0)),
+            second: Beside::new(fixture.network("second", 30.0), SECOND),
+            of_first: fixture.numbers("of_first").into_iter().map(|of_first| of_first == 1).collect(),
+            labels: fixture.numbers("labels"),
+            device: Device::Cpu,
+        };
+        let model = fixture.network("first", 30.0);
+        fixture.train(&*model, &mut objective, &rule(OptimizerName::Sgd, 1e-3, 0.0));
+        fixture.check("xrm", "first", &*model);
+        fixture.check("xrm", "second", &*objective.second.model);
+        assert_eq!(objective.labels, fixture.numbers("xrm.labels"));
     }
 }

@@ -24,6 +24,9 @@ fn one(run: &RunView) -> Markup {
         h1 { "Worst-group accuracy on " (results.dataset) }
         p.lede { "The share of test samples that a model gets right in the group, class with attribute, where it does worst." }
         (cut_down(results.limit))
+        @for failure in results.stages.iter().filter_map(|stage| stage.failure.as_ref()) {
+            p.warning role="note" { strong { "Not the method’s figures: " } (failure) }
+        }
         div.figures {
             @for (index, column) in columns.iter().enumerate() {
                 @if index > 0 { p.arrow aria-hidden="true" { "→" } }

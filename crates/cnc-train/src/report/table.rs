@@ -32,6 +32,9 @@ pub(crate) fn text(results: &Results) -> String {
     let _ = writeln!(out, "selected: {}", results.selection_rule);
     let _ =
         writeln!(out, "seed {}, {} on {}, {:.1} s", results.seed, results.model, results.device, results.duration_s);
+    for failure in results.stages.iter().filter_map(|stage| stage.failure.as_ref()) {
+        let _ = writeln!(out, "warning: not the method's figures: {failure}");
+    }
     if let Some(limit) = results.limit {
         let _ = writeln!(out, "cut down: the first {limit} samples of each split only");
     }

@@ -91,6 +91,12 @@ impl Batches {
         Self { split, order, size, seeds }
     }
 
+    /// Rows of one pass; none where rows are drawn one by one.
+    #[must_use]
+    pub(crate) fn rows_per_pass(&self) -> Option<usize> {
+        Some(self.order.rows_per_pass(self.seeds.purpose("order")) as usize).filter(|rows| *rows > 0)
+    }
+
     /// Whether the last batch of a pass has one row more than the others, and how many it has.
     #[must_use]
     pub(crate) fn merged(&self) -> Option<u64> {

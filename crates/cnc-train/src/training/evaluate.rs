@@ -181,7 +181,11 @@ pub(crate) fn summarise(dataset: &Dataset, split: &Split, predictions: &[u32]) -
         count: split.len() as u64,
         average_accuracy: evaluation.average().accuracy().unwrap_or(0.0),
         average_interval: evaluation.average().wilson(),
-        adjusted_average_accuracy: evaluation.adjusted_average(&train_counts)?,
+        // Groups that overlap miss the samples that are in none, and count others several times: no average of all.
+        adjusted_average_accuracy: match evaluation.groups_overlap() {
+            true => None,
+            false => evaluation.adjusted_average(&train_counts)?,
+        },
         mean_group_accuracy: evaluation.group_mean(),
         worst_group_accuracy: worst.and_then(|(_, worst)| worst.accuracy()),
         worst_group_interval: worst.and_then(|(_, worst)| worst.wilson()),

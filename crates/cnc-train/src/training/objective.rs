@@ -40,6 +40,11 @@ pub trait Objective {
         Ok(of_settings)
     }
 
+    /// Prefix of the parameters whose gradient is clipped apart from the others', where there are some.
+    fn clipped_apart(&self, _model: &dyn Model) -> Option<&'static str> {
+        None
+    }
+
     /// All that the objective has learnt up to here and that is not in the model, for the checkpoint.
     ///
     /// # Errors

@@ -20,6 +20,18 @@ pub struct StagePlan<'a> {
     pub(crate) optimizer: &'a OptimizerSettings,
     /// Decay of the moving average of the weights that is evaluated and selected; 0 takes the weights themselves.
     pub(crate) averaging: f64,
+    /// Which of its weights are the stage's.
+    pub(crate) taken: Taken,
+}
+
+/// Which weights of a stage are its figures, and what goes on from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// Those that the run's rule selects on validation: of a stage that may be what the run reports.
+    Selected,
+    /// Those after the last step: of a stage that another one goes on from. Which checkpoint of it is the best by group does
+    /// not matter there, and an early one would pass for a plain model that it is not.
+    Last,
 }
 
 impl<'a> StagePlan<'a> {
@@ -35,6 +47,13 @@ impl<'a> StagePlan<'a> {
             evaluate_every: if settings.evaluate_every > 0 { settings.evaluate_every } else { steps_per_epoch },
             optimizer: &settings.optimizer,
             averaging: settings.weight_averaging,
+            taken: Taken::Selected,
         }
+    }
+
+    /// The same for a stage that another one goes on from, as it is after its last step.
+    #[must_use]
+    pub fn first(self) -> Self {
+        Self { taken: Taken::Last, ..self }
     }
 }

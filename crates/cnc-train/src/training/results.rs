@@ -15,21 +15,29 @@ pub struct StageResult {
     pub title: String,
     /// Optimiser steps that the stage ran.
     pub steps: u64,
+    /// Samples that the batches of these steps had.
+    #[serde(default)]
+    pub samples: u64,
     /// Wall clock of the stage in seconds, evaluation included.
     pub duration_s: f64,
-    /// The checkpoint of this stage that its figures belong to.
+    /// The checkpoint of this stage that its figures belong to: the last where another stage goes on from it.
     pub selected: Selected,
-    /// What the stage's last model gets wrong on the training split, where the method looks at it.
+    /// What the stage's model gets wrong on the training split, where the method looks at it.
     pub training_errors: Option<TrainingErrors>,
+    /// Why the stage has learnt nothing that the next one could go on from, where it has not: the run's figures are not those of
+    /// the method then.
+    #[serde(default)]
+    pub failure: Option<String>,
     /// Remarks of the stage for the reader, for example which fall-backs were taken.
     pub notes: Vec<String>,
-    /// The selected model of the stage on the validation split.
+    /// The model of the stage on the validation split.
     pub val: SplitResult,
-    /// The selected model of the stage on the test split.
+    /// The model of the stage on the test split.
     pub test: SplitResult,
     /// The same with the random crop of training, for comparison with papers that evaluate so.
     pub test_random_crop: Option<SplitResult>,
-    /// Mean distance between test representations of the same class and different attribute.
+    /// Mean distance between test representations, each scaled to length 1, of the same class and different attribute. Not the
+    /// figure of the CNC paper, which is of squared distances after the whole matrix is normalised (its activations.py:297-334).
     pub alignment_loss: Option<f64>,
 }
 
@@ -70,9 +78,10 @@ pub struct SplitResult {
     pub average_accuracy: f64,
     /// Wilson 95 % interval of the plain average.
     pub average_interval: Option<Interval>,
-    /// Average of the group accuracies, weighted by the groups' shares of the training split.
+    /// Average of the group accuracies, weighted by the groups' shares of the training split (Sagawa et al. 2020); none where
+    /// groups overlap.
     pub adjusted_average_accuracy: Option<f64>,
-    /// Unweighted mean of the group accuracies.
+    /// Unweighted mean of the group accuracies: what SubpopBench calls adjusted accuracy.
     pub mean_group_accuracy: Option<f64>,
     /// Accuracy of the worst group with samples.
     pub worst_group_accuracy: Option<f64>,

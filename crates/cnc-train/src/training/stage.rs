@@ -39,6 +39,8 @@ pub(crate) struct Fit {
     pub(crate) title: &'static str,
     /// Steps of the fit that it was stopped after, where a selection rule stopped it; else 0.
     pub(crate) step: u64,
+    /// What the selection rule says of it on samples that it was not fitted to, where the validation split is not that.
+    pub(crate) value: Option<f64>,
     /// When it began.
     pub(crate) start: Instant,
     /// Remarks for the reader.

@@ -16,6 +16,8 @@ pub(crate) struct Counters {
     pub(crate) loss_sum: f64,
     /// Number of losses in the sum.
     pub(crate) loss_count: u64,
+    /// Samples that all batches up to here had.
+    pub(crate) samples: u64,
     /// The best evaluation so far.
     pub(crate) best: Option<Best>,
     /// Seconds that the stage took up to here.
@@ -27,7 +29,7 @@ pub(crate) struct Counters {
 pub(crate) struct Best {
     /// What was selected.
     pub(crate) selected: Selected,
-    /// Plain average accuracy: decides between equal values of the metric.
+    /// Plain average accuracy: decides between equal values of the metric that are above 0.
     pub(crate) average: f64,
 }
 

@@ -17,7 +17,7 @@ use super::averaging::Average;
 use super::evaluate::Score;
 use super::keep::Keep;
 use super::objective::{Objective, Tensors};
-use super::plan::StagePlan;
+use super::plan::{StagePlan, Taken};
 use super::results::Selected;
 use super::state::{Best, Counters, InProgress, Outcome};
 use crate::error::Interrupted;
@@ -50,6 +50,8 @@ pub(crate) struct Trained {
     pub(crate) outcome: Outcome,
     /// What was selected.
     pub(crate) selected: Selected,
+    /// Samples that its batches had.
+    pub(crate) samples: u64,
     /// Seconds of training.
     pub(crate) duration_s: f64,
 }
@@ -89,6 +91,7 @@ pub(crate) fn train<O: Objective>(
         }
         let done = std::mem::take(&mut step);
         stage.update(&done)?;
+        stage.counters.samples += done.samples;
         let number = stage.counters.step;
         stage.emit(Event::Step { step: number, samples: done.samples, loss: stage.mean_loss() })?;
         if number.is_multiple_of(plan.evaluate_every) || number == plan.steps {
@@ -141,6 +144,7 @@ struct Stage<'a> {
     model: &'a dyn Model,
     parameters: Vec<(String, Var)>,
     optimizer: Box<dyn Optimizer>,
+    clipped_apart: Option<&'static str>,
     counters: Counters,
     average: Option<Average>,
     best: Tensors,
@@ -177,6 +181,7 @@ impl<'a> Stage<'a> {
             model,
             parameters,
             optimizer,
+            clipped_apart: objective.clipped_apart(model),
             duration_before: counters.duration_s,
             counters,
             average: Average::new(plan.averaging, average),
@@ -221,7 +226,14 @@ impl<'a> Stage<'a> {
             );
         }
         if self.plan.optimizer.clip_norm.is_finite() {
-            gradients.clip(self.plan.optimizer.clip_norm)?;
+            let most = self.plan.optimizer.clip_norm;
+            match self.clipped_apart {
+                None => gradients.clip(most)?,
+                Some(prefix) => {
+                    gradients.clip_part(|name| is_under(name, prefix), most)?;
+                    gradients.clip_part(|name| !is_under(name, prefix), most)?
+                }
+            };
         }
         self.optimizer.step(&gradients, self.learning_rate(self.counters.step))?;
         self.counters.step = number;
@@ -257,11 +269,17 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Keep the weights if none before them have a better score.
+    /// Keep the weights if none before them have a better score, or if they are the last and those are taken.
     fn select(&mut self, score: Score) -> Result<()> {
         let Score { metric, value, average, .. } = score;
-        let before = self.counters.best.as_ref().map(|best| (best.selected.value, best.average));
-        if !before.is_none_or(|before| (value, average) > before) {
+        let is_taken = match self.plan.taken {
+            Taken::Selected => {
+                let before = self.counters.best.as_ref().map(|best| (best.selected.value, best.average));
+                before.is_none_or(|before| replaces((value, average), before))
+            }
+            Taken::Last => self.counters.step == self.plan.steps,
+        };
+        if !is_taken {
             return Ok(());
         }
         let stage = self.plan.name.to_owned();
@@ -304,10 +322,37 @@ impl<'a> Stage<'a> {
     fn end<O: Objective>(self, objective: &O) -> Result<Trained> {
         let best =
             self.counters.best.clone().with_context(|| format!("stage `{}` was never evaluated", self.plan.name))?;
-        let last = self.model.parameters().named()?;
+        let last = match self.plan.taken {
+            Taken::Selected => self.model.parameters().named()?,
+            Taken::Last => self.best.clone(),
+        };
         self.model.parameters().load(&self.best)?;
         let duration_s = self.duration();
         let outcome = Outcome { last, selected: self.best, objective: objective.state()? };
-        Ok(Trained { outcome, selected: best.selected, duration_s })
+        Ok(Trained { outcome, selected: best.selected, samples: self.counters.samples, duration_s })
+    }
+}
+
+/// Whether a parameter is of the part of a model with this prefix.
+pub(crate) fn is_under(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Whether a checkpoint replaces the best one before it, each with the value of the metric and its plain average. Of equal
+/// ones the later counts. Where the metric is 0 the average says nothing: the checkpoint that has learnt least, and so is least
+/// sure of what is easy, has the highest.
+fn replaces((value, average): (f64, f64), before: (f64, f64)) -> bool {
+    if value == 0.0 && before.0 == 0.0 { true } else { (value, average) >= before }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::replaces;
+
+    #[test]
+    fn of_checkpoints_with_nothing_right_in_the_worst_group_the_last_counts_and_of_others_the_better_average() {
+        assert!(replaces((0.0, 0.2), (0.0, 0.4)), "an untrained model must not win by its average");
+        assert!(!replaces((0.5, 0.7), (0.5, 0.8)) && replaces((0.5, 0.8), (0.5, 0.8)));
+        assert!(!replaces((0.0, 0.9), (0.1, 0.3)) && replaces((0.6, 0.1), (0.5, 0.9)));
     }
 }

@@ -55,9 +55,7 @@ fn only_prediction(val: &Predictions, classes: &[String]) -> Option<String> {
     let (first, others) = val.classes.split_first()?;
     let class = classes.get(*first as usize).filter(|_| classes.len() > 1)?;
     let is_only = !others.is_empty() && others.iter().all(|other| other == first);
-    is_only.then(|| {
-        format!("the selected model predicts `{class}` for every validation sample: it has learnt nothing of use")
-    })
+    is_only.then(|| format!("the model predicts `{class}` for every validation sample: it has learnt nothing of use"))
 }
 
 /// What the figures of a stage stand beside.
@@ -65,6 +63,7 @@ struct Figures<'a> {
     name: &'a str,
     title: &'a str,
     steps: u64,
+    samples: u64,
     selected: &'a Selected,
 }
 
@@ -128,11 +127,11 @@ impl Trainer {
             objective.load_state(&outcome.objective)?;
             return Ok(TrainedStage { model, last: outcome.last, result, test, training: None });
         }
-        let Trained { outcome, selected, duration_s } = self.trained(plan, &*model, objective)?;
+        let Trained { outcome, selected, samples, duration_s } = self.trained(plan, &*model, objective)?;
         let start = Instant::now();
         let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
         let val = predict(&*model, &self.dataset.validation, View::Centre, &self.device)?;
-        let figures = Figures { name: plan.name, title: plan.title, steps: plan.steps, selected: &selected };
+        let figures = Figures { name: plan.name, title: plan.title, steps: plan.steps, samples, selected: &selected };
         let mut result = self.figures(&figures, &*model, &val, &test)?;
         result.duration_s = duration_s + start.elapsed().as_secs_f64();
         let finished = Finished { result, outcome };
@@ -170,9 +169,9 @@ impl Trainer {
         let test = encoded.test.answered_by(&*model, &self.device)?;
         let evaluation = evaluation(&self.dataset.validation, &val.classes)?;
         let metric = self.selection.metric().to_owned();
-        let value = self.selection.score(&evaluation);
+        let value = fit.value.unwrap_or_else(|| self.selection.score(&evaluation));
         let selected = Selected { stage: fit.name.to_owned(), epoch: 0.0, step: fit.step, metric, value };
-        let figures = Figures { name: fit.name, title: fit.title, steps: fit.step, selected: &selected };
+        let figures = Figures { name: fit.name, title: fit.title, steps: fit.step, samples: 0, selected: &selected };
         let mut result = self.figures(&figures, &*model, &val, &test)?;
         result.duration_s = fit.start.elapsed().as_secs_f64();
         result.notes.extend(fit.notes);
@@ -198,9 +197,11 @@ impl Trainer {
             name: stage.name.to_owned(),
             title: stage.title.to_owned(),
             steps: stage.steps,
+            samples: stage.samples,
             duration_s: 0.0,
             selected: stage.selected.clone(),
             training_errors: None,
+            failure: None,
             notes: only_prediction(val, &self.dataset.classes).into_iter().collect(),
             val: summarise(&self.dataset, &self.dataset.validation, &val.classes)?,
             test: summarise(&self.dataset, &self.dataset.test, &test.classes)?,

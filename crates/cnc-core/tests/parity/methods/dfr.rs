@@ -46,6 +46,25 @@ fn dfr_trusts_the_shortcut_less_than_a_fit_to_everything() -> TestResult {
 }
 
 #[test]
+fn c_is_tuned_on_the_half_that_a_fit_has_not_seen_and_of_equals_the_first_is_taken() -> TestResult {
+    let (values, labels, groups) = shortcut_features(60, 8);
+    let samples = Labelled { features: Features::new(&values, 3)?, labels: &labels, classes: 2 };
+    let samples = Balanced { samples, keys: &groups };
+    // Under so strong a penalty no weight is left.
+    let tuned = DfrOptions::tune(Penalty::L1, &[1e-6, 1.0, 1.0001], &samples, &mut rng(0))?;
+    assert_eq!(tuned.c, 1.0);
+    assert!(tuned.worst_group.is_some_and(|worst| worst > 0.7), "{tuned:?}");
+    // A memory of the rows that it was fitted to is of no use: noise is not learnt.
+    let noise: Vec<u32> = (0..labels.len() as u32).map(|row| row.wrapping_mul(2_654_435_761) >> 31).collect();
+    let samples = Labelled { labels: &noise, ..samples.samples };
+    let keys: Vec<u32> = noise.clone();
+    let tuned = DfrOptions::tune(Penalty::L2, &[100.0], &Balanced { samples, keys: &keys }, &mut rng(0))?;
+    assert!(tuned.worst_group.is_some_and(|worst| worst < 0.7), "{tuned:?}");
+    assert!(DfrOptions::tune(Penalty::L2, &[], &Balanced { samples, keys: &keys }, &mut rng(0)).is_err());
+    Ok(())
+}
+
+#[test]
 fn what_cannot_be_fitted_is_refused_by_name() -> TestResult {
     let values = [0.0f32, 1.0, 2.0, 3.0];
     let features = Features::new(&values, 1)?;

@@ -27,7 +27,13 @@ fn the_likelihoods_of_an_ensemble_equal_pytorch() -> TestResult {
     Ok(())
 }
 
-const DPE: DpeOptions = DpeOptions { members: 4, epochs: 60, batch: 16, learning_rate: 1e-3, similarity: 10.0 };
+const DPE: DpeOptions =
+    DpeOptions { members: 4, epochs: 60, batch: 16, learning_rate: 1e-3, similarity: 10.0, length: 0.0 };
+
+/// No epoch is better than another: the last is kept.
+fn alike(_: &Prototypes) -> cnc_core::Result<f64> {
+    Ok(0.0)
+}
 
 #[test]
 fn an_ensemble_learns_its_classes_and_its_members_differ() -> TestResult {
@@ -35,13 +41,29 @@ fn an_ensemble_learns_its_classes_and_its_members_differ() -> TestResult {
     let features = Features::new(&values, 3)?;
     let samples = Labelled { features, labels: &labels, classes: 2 };
     let samples = Balanced { samples, keys: &groups };
-    let ensemble = DPE.fit(&samples, &mut rng(0))?;
+    let ensemble = DPE.fit(&samples, &mut rng(0), alike)?;
     assert_eq!(ensemble.members.len(), 4);
     let predictions = ensemble.predict(&features)?;
     let right = predictions.iter().zip(&labels).filter(|(prediction, label)| prediction == label).count();
     assert!(right >= 90, "{right} of 100");
     assert_ne!(ensemble.members[0], ensemble.members[1]);
-    assert_eq!(ensemble, DPE.fit(&samples, &mut rng(0))?);
+    assert_eq!(ensemble, DPE.fit(&samples, &mut rng(0), alike)?);
+    Ok(())
+}
+
+#[test]
+fn a_member_is_kept_as_it_was_after_its_best_epoch_the_last_of_equals() -> TestResult {
+    let (values, labels, _) = shortcut_features(40, 10);
+    let samples = Labelled { features: Features::new(&values, 3)?, labels: &labels, classes: 2 };
+    let samples = Balanced { samples, keys: &labels };
+    let one = DpeOptions { members: 1, epochs: 5, ..DPE };
+    let mut seen = Vec::new();
+    let values = [0.1, 0.9, 0.3, 0.9, 0.5];
+    let ensemble = one.fit(&samples, &mut rng(0), |member| {
+        seen.push(member.clone());
+        Ok(values[seen.len() - 1])
+    })?;
+    assert_eq!((seen.len(), &ensemble.members[0]), (5, &seen[3]));
     Ok(())
 }
 
@@ -51,15 +73,13 @@ fn the_penalty_makes_members_less_alike() -> TestResult {
     let features = Features::new(&values, 3)?;
     let samples = Labelled { features, labels: &labels, classes: 2 };
     let samples = Balanced { samples, keys: &labels };
-    let alike = |similarity: f64| {
-        let ensemble = DpeOptions { similarity, ..DPE }.fit(&samples, &mut rng(0))?;
+    let product = |similarity: f64| {
+        let ensemble = DpeOptions { similarity, ..DPE }.fit(&samples, &mut rng(0), alike)?;
         let [first, second] = [0, 1].map(|at: usize| f64s(&ensemble.members[at].prototypes));
-        let product = |range: std::ops::Range<usize>| -> f64 {
-            first[range.clone()].iter().zip(&second[range]).map(|(first, second)| first * second).sum()
-        };
-        Ok::<_, cnc_core::Error>(product(0..3).abs() + product(3..6).abs())
+        // The sum over the classes: what is alike in one may be unlike in another.
+        Ok::<_, cnc_core::Error>(first.iter().zip(&second).map(|(first, second)| first * second).sum::<f64>().abs())
     };
-    let (with, without) = (alike(100.0)?, alike(0.0)?);
+    let (with, without) = (product(100.0)?, product(0.0)?);
     assert!(with < 0.3 * without, "{with} against {without}");
     Ok(())
 }
@@ -82,7 +102,8 @@ fn what_cannot_be_fitted_is_refused_by_name() -> TestResult {
     let values = [0.0f32, 1.0, 2.0, 3.0];
     let features = Features::new(&values, 1)?;
     let samples = Labelled { features, labels: &[0, 1, 0, 1], classes: 2 };
-    let fit = |options: DpeOptions, keys: &[u32]| options.fit(&Balanced { samples, keys }, &mut rng(0)).map(|_| ());
+    let fit =
+        |options: DpeOptions, keys: &[u32]| options.fit(&Balanced { samples, keys }, &mut rng(0), alike).map(|_| ());
     for (error, expected) in [
         (fit(DPE, &[0; 3]), "features has 4 rows but keys has 3"),
         (fit(DpeOptions { members: 0, ..DPE }, &[0; 4]), "members must be at least 1"),

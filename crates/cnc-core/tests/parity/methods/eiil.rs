@@ -39,10 +39,12 @@ fn the_penalty_and_its_gradient_equal_pytorchs_double_backward() -> TestResult {
 fn soft_environments_after_500_steps_equal_pytorchs_adam() -> TestResult {
     let fixtures = Fixtures::load("eiil")?;
     let of_scale = fixture_gradients(&fixtures)?;
-    let options = EiilOptions { learning_rate: 0.01, steps: 500 };
-    let found = options.maximise(&of_scale, fixtures.numbers("eiil.start")?)?.0;
-    let off = apart(&found, &fixtures.numbers("eiil.after_500_steps")?);
-    assert!(off < 1e-9, "off by {off:e}");
+    for (epsilon, expected) in [(1e-30, "eiil.after_500_steps"), (1e-8, "eiil.after_500_steps.1e-8")] {
+        let options = EiilOptions { learning_rate: 0.01, steps: 500, epsilon };
+        let found = options.maximise(&of_scale, fixtures.numbers("eiil.start")?)?.0;
+        let off = apart(&found, &fixtures.numbers(expected)?);
+        assert!(off < 1e-9, "{expected}: off by {off:e}");
+    }
     Ok(())
 }
 
@@ -51,7 +53,7 @@ fn a_set_repeated_a_thousand_times_gets_the_same_environments() -> TestResult {
     let fixtures = Fixtures::load("eiil")?;
     let of_scale = fixture_gradients(&fixtures)?;
     let start = fixtures.numbers("eiil.start")?;
-    let options = EiilOptions { learning_rate: 0.01, steps: 100 };
+    let options = EiilOptions { learning_rate: 0.01, steps: 100, epsilon: 1e-30 };
     let once = options.maximise(&of_scale, start.clone())?.0;
     let repeated = options.maximise(&of_scale.repeat(1000), start.repeat(1000))?.0;
     let off = apart(&repeated[39_960..], &once);
@@ -65,11 +67,25 @@ fn samples_that_the_reference_model_is_sure_of_leave_the_environment_that_they_w
     let labels = [0; 2000];
     let wrong = |row: usize| row % 20 == 19;
     let logits: Vec<f32> = (0..2000).flat_map(|row| if wrong(row) { [0.0, 16.0] } else { [16.0, 0.0] }).collect();
-    let options = EiilOptions { learning_rate: 0.05, steps: 500 };
+    let options = EiilOptions { learning_rate: 0.05, steps: 500, epsilon: 1e-30 };
     let found = environments(&logits, &labels, options, 0)?;
     let of_wrong = found[19];
     let elsewhere = (0..2000).filter(|row| (found[*row] == of_wrong) != wrong(*row)).count();
     assert_eq!(elsewhere, 0);
+    Ok(())
+}
+
+#[test]
+fn with_pytorchs_epsilon_samples_of_a_large_set_that_the_reference_model_is_sure_of_stay_where_they_are() -> TestResult
+{
+    let labels = [0; 2000];
+    let logits = [16.0, 0.0].repeat(2000);
+    let moved = |epsilon| {
+        let after = |steps| environments(&logits, &labels, EiilOptions { learning_rate: 0.05, steps, epsilon }, 0);
+        Ok::<_, cnc_core::Error>(after(0)?.iter().zip(after(500)?).filter(|(before, after)| **before != *after).count())
+    };
+    assert_eq!(moved(1e-8)?, 0);
+    assert!(moved(1e-30)? > 500, "{}", moved(1e-30)?);
     Ok(())
 }
 
@@ -92,7 +108,7 @@ fn samples_that_break_the_shortcut_get_an_environment_of_their_own() -> TestResu
     let logits: Vec<f32> = (labels.iter().enumerate())
         .flat_map(|(row, &label)| if (label == 0) == breaks(row) { [0.0, 1.0] } else { [1.0, 0.0] })
         .collect();
-    let options = EiilOptions { learning_rate: 0.05, steps: 1000 };
+    let options = EiilOptions { learning_rate: 0.05, steps: 1000, epsilon: 1e-30 };
     for seed in 0..3 {
         let found = environments(&logits, &labels, options, seed)?;
         let of_breaks = found[18];
@@ -104,7 +120,7 @@ fn samples_that_break_the_shortcut_get_an_environment_of_their_own() -> TestResu
 #[test]
 fn the_same_seed_infers_the_same_environments_and_no_step_leaves_the_draw() -> TestResult {
     let run = |steps, seed| {
-        let options = EiilOptions { learning_rate: 1e-3, steps };
+        let options = EiilOptions { learning_rate: 1e-3, steps, epsilon: 1e-30 };
         environments(&[0.5, -0.5].repeat(64), &[0; 64], options, seed)
     };
     assert_eq!(run(10, 1)?, run(10, 1)?);
@@ -120,7 +136,7 @@ fn wrong_arguments_are_refused_by_name() {
     assert!(error(gradients(&[0.0, 1.0, 2.0], &[0])).contains("3 rows but labels times classes has 2"));
     assert!(error(gradients(&[0.0, f32::NAN], &[0])).starts_with("a logit of row 0 is NaN"));
     assert!(error(gradients(&[], &[])).starts_with("there are no samples"));
-    let options = EiilOptions { learning_rate: 0.0, steps: 1 };
+    let options = EiilOptions { learning_rate: 0.0, steps: 1, epsilon: 1e-30 };
     let soft = options.maximise(&[1.0], vec![0.0]).map(|soft| soft.0);
     assert!(error(soft).starts_with("learning_rate must be"));
     assert!(irm_penalty(&[1.0], &[]).is_err());
