@@ -21,7 +21,7 @@ mod text;
 
 pub use cnc_base::inputs::{Inputs, Tokens};
 pub use content::{Augment, Skipped};
-pub use dataset::{Batch, Dataset, NearDuplicate, Split};
+pub use dataset::{Batch, Dataset, Duplicate, Duplicates, Split};
 pub use error::DataError;
 pub use hub::{Fetched, HubCache, HubFile, HubRepository, NotCached, RepositoryKind, hub_home};
 pub use loader::{Draw, Prefetch, prefetch, read_ahead};

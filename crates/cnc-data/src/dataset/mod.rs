@@ -2,11 +2,11 @@
 //!
 //! `open` makes one of what a manifest names, `memory` of what a program holds; `split` is what both end in.
 
+mod duplicates;
 mod memory;
-mod near;
 mod open;
 mod split;
 
-pub use near::NearDuplicate;
+pub use duplicates::{Duplicate, Duplicates};
 pub use open::Dataset;
 pub use split::{Batch, Split};

@@ -212,6 +212,17 @@ impl SplitName {
     /// All three, in the order of use.
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 
+    /// The split that people call so: `val`, `Training`, `dev`, ...
+    #[must_use]
+    pub fn called(word: &str) -> Option<Self> {
+        match word.to_lowercase().as_str() {
+            "train" | "training" | "tr" => Some(Self::Train),
+            "val" | "valid" | "validation" | "dev" => Some(Self::Validation),
+            "test" | "testing" => Some(Self::Test),
+            _ => None,
+        }
+    }
+
     /// As manifests write it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -40,7 +40,7 @@ impl SplitRows {
             cells_seen: BTreeSet::new(),
             classes_seen: BTreeSet::new(),
             unannotated: 0,
-            units: Vec::new(),
+            units: BTreeMap::new(),
         };
         let mut splits = [Vec::new(), Vec::new(), Vec::new()];
         reader.by_column(&mut splits)?;
@@ -99,8 +99,8 @@ struct Reader<'a> {
     classes_seen: BTreeSet<u32>,
     /// Rows with an empty cell for an attribute.
     unannotated: usize,
-    /// What the column of units holds: the rows of each stay in one split.
-    units: Vec<Cell>,
+    /// What the column of units holds, numbered: the rows of each stay in one split.
+    units: BTreeMap<Cell, u32>,
 }
 
 impl Reader<'_> {
@@ -130,19 +130,14 @@ impl Reader<'_> {
         Ok(rows.map(row).collect())
     }
 
-    /// For each row what it stays together with, as an index into `units`.
+    /// For each row the number of what it stays together with.
     fn units(&mut self, table: &Table, rows: usize) -> Result<Vec<Option<u32>>, DataError> {
         let Some(column) = &self.manifest.layout.splits.keep_together else { return Ok(vec![None; rows]) };
-        let mut known: BTreeMap<Cell, u32> = self.units.iter().cloned().zip(0..).collect();
         let unit = |cell: Cell| {
-            let next = known.len() as u32;
-            Some(*known.entry(cell.value()).or_insert(next))
+            let next = self.units.len() as u32;
+            Some(*self.units.entry(cell.value()).or_insert(next))
         };
-        let units = table.cells(column)?.into_iter().map(unit).collect();
-        let mut all: Vec<(u32, Cell)> = known.into_iter().map(|(cell, unit)| (unit, cell)).collect();
-        all.sort_unstable();
-        self.units = all.into_iter().map(|(_, cell)| cell).collect();
-        Ok(units)
+        Ok(table.cells(column)?.into_iter().map(unit).collect())
     }
 
     /// What is to be said of the units that are in several splits all the same, as files or a column of splits have them there.
@@ -154,13 +149,14 @@ impl Reader<'_> {
         }
         let divided: Vec<_> = places.iter().filter(|(_, splits)| splits.len() > 1).collect();
         let (unit, splits) = divided.first()?;
+        let (name, _) = self.units.iter().find(|(_, number)| number == unit)?;
         let splits: Vec<&str> = splits.iter().map(|split| split.as_str()).collect();
         Some(format!(
             "warning: {} of {} values of `{column}` are in several splits, for example {} in {}: what is measured there is partly known from \
              training",
             divided.len(),
             places.len(),
-            self.units.get(**unit as usize)?,
+            name,
             splits.join(" and ")
         ))
     }

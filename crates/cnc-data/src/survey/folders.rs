@@ -5,11 +5,8 @@ use std::path::Path;
 use super::column::{Column, Holds};
 use super::images::ImageFiles;
 use super::{Survey, data_name, names_in, unusable, with_ends};
-use crate::DataError;
 use crate::image::decode::ENDS;
-
-/// Folders that are splits and not classes.
-const SPLITS: [&str; 7] = ["train", "training", "val", "valid", "validation", "test", "testing"];
+use crate::{DataError, SplitName};
 
 /// An image file and what the folders around it say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +21,7 @@ pub struct Sample {
 
 pub(super) fn survey(folder: &Path) -> Result<Survey, DataError> {
     let inner = folders_in(folder)?;
-    let are_splits = !inner.is_empty() && inner.iter().all(|name| SPLITS.contains(&name.to_lowercase().as_str()));
+    let are_splits = !inner.is_empty() && inner.iter().all(|name| SplitName::called(name).is_some());
     let mut samples = Vec::new();
     if are_splits {
         for split in &inner {

@@ -1,13 +1,10 @@
 //! `cnc-train check`: read and decode everything, count, warn, train nothing.
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{Hash, Hasher};
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Result;
 use clap::Args;
-use cnc_data::{DataError, Group, HubCache, NearDuplicate, Split, SplitName};
-use rayon::prelude::*;
+use cnc_data::{Duplicate, Group, HubCache, Split, SplitName};
 
 use super::progress;
 use super::say::result;
@@ -82,8 +79,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     result!("");
     let mut warnings = few_samples(&dataset);
-    warnings.extend(duplicates(&splits)?);
-    warnings.extend(near_duplicates(&dataset.near_duplicates()?));
+    let duplicates = dataset.duplicates()?;
+    warnings.extend(equal(&duplicates.equal));
+    warnings.extend(near(&duplicates.near));
     for warning in &warnings {
         result!("warning: {warning}");
     }
@@ -111,42 +109,22 @@ fn lengths(splits: &[&Split; 3]) -> Option<[[usize; 3]; 2]> {
     Some([at(|count| count / 2), at(|count| count.saturating_sub(1))])
 }
 
-/// Warnings of samples that stand in two splits.
-fn duplicates(splits: &[&Split; 3]) -> Result<Vec<String>> {
-    let mut warnings = Vec::new();
-    let mut first_seen: HashMap<u64, (&Split, u32)> = HashMap::new();
-    for split in splits {
-        let (mut across, mut example) = (0_usize, None);
-        let hash = |row| {
-            let mut hasher = DefaultHasher::new();
-            match split.text(row) {
-                Some(text) => text.hash(&mut hasher),
-                None => split.picture(row)?.pixels.hash(&mut hasher),
-            }
-            Ok(hasher.finish())
-        };
-        let hashes: Vec<Result<u64, DataError>> = (0..split.len() as u32).into_par_iter().map(hash).collect();
-        for (row, hash) in (0..).zip(hashes) {
-            let (earlier, earlier_row) = *first_seen.entry(hash?).or_insert((split, row));
-            if earlier.name() != split.name() {
-                across += 1;
-                example.get_or_insert((earlier.name(), earlier_row, row));
-            }
-        }
-        if let Some((earlier, earlier_row, row)) = example {
-            warnings.push(format!(
-                "{across} {} samples are equal to samples of another split, for example row {row} to row {earlier_row} of {earlier}",
-                split.name()
-            ));
-        }
-    }
-    Ok(warnings)
+/// A warning for each split with samples that are in another one.
+fn equal(found: &[Duplicate]) -> Vec<String> {
+    let warning = |of_split: &[Duplicate]| {
+        let Duplicate { sample: (split, row), of: (earlier, earlier_row) } = of_split.first()?;
+        Some(format!(
+            "{} {split} samples are equal to samples of another split, for example row {row} to row {earlier_row} of {earlier}",
+            of_split.len()
+        ))
+    };
+    found.chunk_by(|a, b| a.sample.0 == b.sample.0).filter_map(warning).collect()
 }
 
 /// A warning for each pair of splits with samples that are nearly the same, with three of them.
-fn near_duplicates(found: &[NearDuplicate]) -> Vec<String> {
+fn near(found: &[Duplicate]) -> Vec<String> {
     let mut pairs: BTreeMap<(SplitName, SplitName), Vec<String>> = BTreeMap::new();
-    for NearDuplicate { sample: (split, row), of: (earlier, earlier_row) } in found {
+    for Duplicate { sample: (split, row), of: (earlier, earlier_row) } in found {
         pairs.entry((*split, *earlier)).or_default().push(format!("row {row} is like row {earlier_row} of {earlier}"));
     }
     let warning = |((split, earlier), rows): ((SplitName, SplitName), Vec<String>)| {

@@ -226,13 +226,10 @@ fn splits(survey: &Survey, wishes: &Wishes) -> Result<Option<Split>, UsageError>
     Ok(Some(Split { column: column.name.clone(), values }))
 }
 
+/// By name, or by number in the order of use.
 fn split_of(value: &str) -> Option<SplitName> {
-    Some(match value.to_lowercase().as_str() {
-        "train" | "training" | "tr" | "0" => SplitName::Train,
-        "val" | "valid" | "validation" | "dev" | "1" => SplitName::Validation,
-        "test" | "testing" | "2" => SplitName::Test,
-        _ => return None,
-    })
+    let numbered = ["0", "1", "2"].into_iter().zip(SplitName::ALL).find(|(number, _)| *number == value);
+    SplitName::called(value).or(numbered.map(|(_, split)| split))
 }
 
 fn labels(column: &Column) -> Result<Labels, UsageError> {

@@ -1,4 +1,4 @@
-//! Samples that are nearly those of another split: a picture scaled, compressed or shifted a little, a text but for a few words.
+//! Samples that are those of another split, or nearly: a picture scaled, compressed or shifted a little, a text but for a few words.
 //!
 //! What is measured on such a sample is known from training. Candidates have a part of their hash in common; pictures are then
 //! compared as 16 x 16 greys, texts by the share of their shingles that are equal (Broder 1997, min-wise hashing).
@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
+use cnc_base::seeds::mix;
 use rayon::prelude::*;
 
 use super::{Dataset, Split};
@@ -27,39 +28,51 @@ const WORDS: usize = 8;
 /// Samples of one bucket that are compared: what is in fuller ones is too common to tell anything.
 const BUCKET: usize = 64;
 
-/// Two samples.
+/// Two samples of two splits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NearDuplicate {
+pub struct Duplicate {
     /// Split and row of the later one.
     pub sample: (SplitName, u32),
-    /// Split and row of the earlier one that it is like.
+    /// Split and row of the earlier one.
     pub of: (SplitName, u32),
 }
 
+/// Samples that stand in two splits, in the order of the later ones.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Duplicates {
+    /// What is equal: its first place, as long as that is in another split.
+    pub equal: Vec<Duplicate>,
+    /// What is nearly the same as the first such sample of an earlier split, and not equal to it.
+    pub near: Vec<Duplicate>,
+}
+
 impl Dataset {
-    /// For each sample of validation and test the first sample of an earlier split that is nearly the same, if there is one.
-    /// Samples that are equal are left out.
+    /// The samples of validation and test that are those of an earlier split, or nearly. Every sample is read once.
     ///
     /// # Errors
     /// An image that cannot be read.
-    pub fn near_duplicates(&self) -> Result<Vec<NearDuplicate>, DataError> {
-        let mut found = Vec::new();
+    pub fn duplicates(&self) -> Result<Duplicates, DataError> {
+        let mut found = Duplicates::default();
+        let mut first_seen: HashMap<u64, (SplitName, u32)> = HashMap::new();
         let mut buckets: HashMap<(usize, u64), Vec<usize>> = HashMap::new();
         let mut earlier: Vec<((SplitName, u32), Signature)> = Vec::new();
         for split in [&self.train, &self.validation, &self.test] {
-            let signatures: Vec<Result<Option<Signature>, DataError>> =
+            let signatures: Vec<Result<Signature, DataError>> =
                 (0..split.len() as u32).into_par_iter().map(|row| Signature::of(split, row)).collect();
             let known = earlier.len();
             for (row, signature) in (0..).zip(signatures) {
-                let Some(signature) = signature? else { continue };
-                let sample = (split.name(), row);
+                let (sample, signature) = ((split.name(), row), signature?);
+                let of = *first_seen.entry(signature.whole).or_insert(sample);
+                if of.0 != sample.0 {
+                    found.equal.push(Duplicate { sample, of });
+                }
                 let like = |place: &usize| {
                     let (of, other) = earlier.get(*place)?;
                     (*place < known && signature.is_like(other)).then_some(*of)
                 };
                 let bands = signature.bands();
                 let of = bands.iter().find_map(|band| buckets.get(band)?.iter().find_map(like));
-                found.extend(of.map(|of| NearDuplicate { sample, of }));
+                found.near.extend(of.map(|of| Duplicate { sample, of }));
                 for band in bands {
                     let bucket = buckets.entry(band).or_default();
                     if bucket.len() < BUCKET {
@@ -73,20 +86,66 @@ impl Dataset {
     }
 }
 
-enum Signature {
-    Picture { whole: u64, hash: u64, greys: Vec<u8> },
-    Text { whole: u64, minima: Vec<u64> },
+struct Signature {
+    /// Of all pixels, or of the text.
+    whole: u64,
+    look: Look,
+}
+
+/// What samples that are nearly the same have in common.
+enum Look {
+    Picture {
+        hash: u64,
+        greys: Vec<u8>,
+    },
+    Text {
+        minima: Vec<u64>,
+    },
+    /// Too plain or too short to be told from others.
+    Plain,
 }
 
 impl Signature {
-    /// Nothing of what is too plain or too short to be told from others.
-    fn of(split: &Split, row: u32) -> Result<Option<Self>, DataError> {
+    fn of(split: &Split, row: u32) -> Result<Self, DataError> {
         match split.text(row) {
             Some(text) => Ok(Self::of_text(text)),
             None => Ok(Self::of_picture(&split.picture(row)?)),
         }
     }
 
+    fn of_picture(picture: &Picture) -> Self {
+        Self { whole: hashed(&picture.pixels), look: Look::of_picture(picture).unwrap_or(Look::Plain) }
+    }
+
+    fn of_text(text: &str) -> Self {
+        Self { whole: hashed(text), look: Look::of_text(text).unwrap_or(Look::Plain) }
+    }
+
+    /// Parts of the hash; samples that are alike have one in common, nearly always.
+    fn bands(&self) -> Vec<(usize, u64)> {
+        match &self.look {
+            Look::Picture { hash, .. } => (0..4).map(|band| (band, hash >> (16 * band) & 0xffff)).collect(),
+            Look::Text { minima } => minima.chunks(BAND).map(hashed).enumerate().collect(),
+            Look::Plain => Vec::new(),
+        }
+    }
+
+    /// Whether the other is nearly the same, and not equal.
+    fn is_like(&self, other: &Self) -> bool {
+        let is_like = match (&self.look, &other.look) {
+            (Look::Picture { greys, .. }, Look::Picture { greys: of_other, .. }) => {
+                correlation(greys, of_other) >= ALIKE
+            }
+            (Look::Text { minima }, Look::Text { minima: of_other }) => {
+                minima.iter().zip(of_other).filter(|(a, b)| a == b).count() >= EQUAL
+            }
+            _ => false,
+        };
+        is_like && self.whole != other.whole
+    }
+}
+
+impl Look {
     fn of_picture(picture: &Picture) -> Option<Self> {
         let greys = reduced(picture, SIDE, SIDE);
         let (least, most) = (greys.iter().min()?, greys.iter().max()?);
@@ -97,7 +156,7 @@ impl Signature {
         let rows = reduced(picture, 9, 8);
         let bits = rows.chunks(9).flat_map(|row| row.windows(2).map(|pair| u64::from(pair[0] < pair[1])));
         let hash = bits.fold(0, |hash, bit| hash << 1 | bit);
-        Some(Self::Picture { whole: hashed(&picture.pixels), hash, greys })
+        Some(Self::Picture { hash, greys })
     }
 
     fn of_text(text: &str) -> Option<Self> {
@@ -109,30 +168,10 @@ impl Signature {
         let mut minima = vec![u64::MAX; MINIMA];
         for shingle in words.windows(SHINGLE).map(hashed) {
             for (seed, minimum) in (0u64..).zip(&mut minima) {
-                *minimum = (*minimum).min(mixed(shingle ^ mixed(seed)));
+                *minimum = (*minimum).min(mix(shingle ^ mix(seed)));
             }
         }
-        Some(Self::Text { whole: hashed(text), minima })
-    }
-
-    /// Parts of the hash; samples that are alike have one in common, nearly always.
-    fn bands(&self) -> Vec<(usize, u64)> {
-        match self {
-            Self::Picture { hash, .. } => (0..4).map(|band| (band, hash >> (16 * band) & 0xffff)).collect(),
-            Self::Text { minima, .. } => minima.chunks(BAND).map(hashed).enumerate().collect(),
-        }
-    }
-
-    fn is_like(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Picture { whole, greys, .. }, Self::Picture { whole: other, greys: of_other, .. }) => {
-                whole != other && correlation(greys, of_other) >= ALIKE
-            }
-            (Self::Text { whole, minima }, Self::Text { whole: other, minima: of_other }) => {
-                whole != other && minima.iter().zip(of_other).filter(|(a, b)| a == b).count() >= EQUAL
-            }
-            _ => false,
-        }
+        Some(Self::Text { minima })
     }
 }
 
@@ -176,14 +215,6 @@ fn hashed(value: impl std::hash::Hash) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
 }
 
-/// Another number for each number (Steele et al. 2014, "SplitMix").
-fn mixed(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ value >> 31
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,8 +223,8 @@ mod tests {
     fn scene(seed: u64, moved: u32) -> Picture {
         let value = |x: u32, y: u32| {
             let wave = |k: u64| {
-                let phase = (mixed(seed * 8 + k) % 628) as f64 / 100.0;
-                let (a, b) = ((mixed(seed * 8 + k + 4) % 7) as f64, (mixed(seed * 8 + k + 2) % 7) as f64);
+                let phase = (mix(seed * 8 + k) % 628) as f64 / 100.0;
+                let (a, b) = ((mix(seed * 8 + k + 4) % 7) as f64, (mix(seed * 8 + k + 2) % 7) as f64);
                 ((a * f64::from(x + moved) + b * f64::from(y)) / 40.0 + phase).sin()
             };
             (127.0 + 40.0 * (wave(0) + wave(1) + wave(3))) as u8
@@ -203,7 +234,7 @@ mod tests {
     }
 
     fn alike(a: &Picture, b: &Picture) -> bool {
-        let (a, b) = (Signature::of_picture(a).unwrap(), Signature::of_picture(b).unwrap());
+        let (a, b) = (Signature::of_picture(a), Signature::of_picture(b));
         a.is_like(&b) && a.bands().iter().any(|band| b.bands().contains(band))
     }
 
@@ -214,13 +245,13 @@ mod tests {
         for seed in 0..40 {
             let mut noisy = scene(seed, 0);
             for (i, value) in (0..).zip(&mut noisy.pixels) {
-                *value = value.saturating_add((mixed(i) % 9) as u8);
+                *value = value.saturating_add((mix(i) % 9) as u8);
             }
             assert!(alike(&scene(seed, 0), &noisy), "{seed}");
             assert!(!(seed + 1..40).any(|other| alike(&scene(seed, 0), &scene(other, 0))), "{seed}");
         }
         let flat = Picture { width: 9, height: 9, pixels: vec![7; 243] };
-        assert!(Signature::of_picture(&flat).is_none());
+        assert!(Look::of_picture(&flat).is_none());
     }
 
     #[test]
@@ -228,7 +259,7 @@ mod tests {
         let text = "the film begins slowly but then it finds its pace and in the last hour nobody in the cinema was looking away \
                     from the screen any more not even the children";
         let like = |a: &str, b: &str| {
-            let (a, b) = (Signature::of_text(a).unwrap(), Signature::of_text(b).unwrap());
+            let (a, b) = (Signature::of_text(a), Signature::of_text(b));
             a.is_like(&b) && a.bands().iter().any(|band| b.bands().contains(band))
         };
         assert!(like(text, &text.replace("film", "FILM,")));
@@ -237,6 +268,6 @@ mod tests {
             text,
             "this toaster broke after two days of use and the shop did not answer any of my letters about it"
         ));
-        assert!(Signature::of_text("too short to tell").is_none());
+        assert!(Look::of_text("too short to tell").is_none());
     }
 }
