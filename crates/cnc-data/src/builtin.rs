@@ -13,7 +13,7 @@ pub(crate) struct BuiltIn {
     pub(crate) files: &'static [(&'static str, &'static [u8])],
 }
 
-static BUILT_IN: [BuiltIn; 5] = [
+static BUILT_IN: [BuiltIn; 6] = [
     BuiltIn {
         name: "digits",
         manifest: include_str!("../datasets/digits/dataset.toml"),
@@ -29,6 +29,13 @@ static BUILT_IN: [BuiltIn; 5] = [
         manifest: include_str!("../datasets/cmnist/dataset.toml"),
         recipe: include_str!("../datasets/cmnist/recipe.toml"),
         paper: Some(include_str!("../datasets/cmnist/paper.toml")),
+        files: &[],
+    },
+    BuiltIn {
+        name: "cmnist-biased",
+        manifest: include_str!("../datasets/cmnist-biased/dataset.toml"),
+        recipe: include_str!("../datasets/cmnist/recipe.toml"),
+        paper: None,
         files: &[],
     },
     BuiltIn {

@@ -21,6 +21,9 @@ pub enum HeldOut {
     Uniform,
     /// Each image is shown in all colours, one row each and one after the other: its own counterfactuals.
     Every,
+    /// As in training, with the same correlation: a split as biased as people have one who label no groups.
+    #[serde(rename = "as-training")]
+    AsTraining,
 }
 
 /// One colour for each label, in the order of the labels.

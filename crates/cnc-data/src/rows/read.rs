@@ -361,7 +361,7 @@ fn with_attribute(manifest: &Manifest, seed: u64, split: SplitName, mut rows: Ve
         SplitName::Test => Some(colouring.test),
     };
     let colours = match held_out {
-        None => {
+        None | Some(HeldOut::AsTraining) => {
             let labels: Vec<u32> = rows.iter().map(|row| row.label).collect();
             colour::correlated(&labels, count, colouring.train, rng)
         }

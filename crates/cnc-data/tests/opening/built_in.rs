@@ -27,6 +27,23 @@ fn digits_open_without_any_file_and_show_every_held_out_digit_in_all_colours() {
 }
 
 #[test]
+fn a_validation_split_that_is_coloured_as_training_is_has_its_own_draws_and_the_same_share() {
+    let text = builtin::manifest("digits").unwrap().replace("validation = \"every\"", "validation = \"as-training\"");
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["train.parquet", "test.parquet"] {
+        let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/digits").join(file);
+        std::fs::copy(from, folder.path().join(file)).unwrap();
+    }
+    let biased = Dataset::open(&Manifest::parse(&text, folder.path()).unwrap(), &OpenOptions::default()).unwrap();
+    let validation = &biased.validation;
+    let minority = validation.labels().iter().zip(validation.attributes()).filter(|(label, colour)| label != colour);
+    // Binomial(600, 0.02) has mean 12 and standard deviation 3.4.
+    assert!((3..=25).contains(&minority.count()));
+    assert_eq!((validation.len(), validation.counterfactuals()), (600, None));
+    assert_eq!(digits(None).train.attributes(), biased.train.attributes());
+}
+
+#[test]
 fn in_training_the_colour_gives_the_class_away_but_for_about_one_image_in_fifty() {
     let train = digits(None).train;
     let minority = train.labels().iter().zip(train.attributes()).filter(|(label, colour)| label != colour).count();
@@ -46,7 +63,7 @@ fn counterfactuals_differ_in_colour_only() {
         assert!(pictures.iter().all(black) || !pictures.iter().any(black));
     }
     // Fully lit pixels have matplotlib's colours.
-    let hsv = [[255, 0, 0], [209, 255, 0], [0, 255, 92], [0, 116, 255], [185, 0, 255]];
+    let hsv = [[255, 0, 0], [208, 255, 0], [0, 255, 92], [0, 116, 255], [184, 0, 255]];
     for (picture, rgb) in pictures.iter().zip(hsv) {
         assert!(picture.pixels.chunks(3).any(|pixel| pixel == rgb), "{rgb:?}");
     }
