@@ -79,6 +79,31 @@ fn without_groups_the_budget_and_the_rule_say_what_was_used() {
 }
 
 #[test]
+fn slices_of_a_plain_models_errors_select_without_any_group_label_and_go_on_after_a_stop() {
+    let bench = birds();
+    let slices = [BIRDS, &["--select", "worst-slice"]].concat();
+    let cnc = [&slices[..], &["--set", "stage1.epochs=1", "--set", "steps=2", "--out", "cnc"]].concat();
+    bench.run(&cnc).success();
+    let results = bench.json("cnc/results.json");
+    assert_eq!(results["label_budget"], "no group labels anywhere");
+    assert_eq!(results["selected"]["metric"], "worst_slice_accuracy");
+    assert!(results["selection_rule"].as_str().is_some_and(|rule| rule.contains("plain model errs")));
+    // The plain model is wrong on all of its errors: its own figure is its average, which nothing is selected by.
+    assert_eq!(results["stages"][0]["selected"]["metric"], "average_accuracy");
+    let model = bench.read("cnc/model.safetensors");
+    std::fs::remove_file(bench.file("cnc/results.json")).unwrap();
+    bench.run(&[&cnc[..], &["--resume"]].concat()).success();
+    assert_eq!(bench.read("cnc/model.safetensors"), model, "other slices after the stop");
+
+    let erm = [&slices[..], &["--method", "erm", "--set", "steps=2", "--out", "erm"]].concat();
+    bench.run(&erm).success();
+    let results = bench.json("erm/results.json");
+    assert_eq!(results["selected"]["metric"], "worst_class_accuracy");
+    let rule = results["selection_rule"].as_str().unwrap();
+    assert!(rule.contains("worst-class") && rule.contains("no plain model"), "{rule}");
+}
+
+#[test]
 fn a_method_without_samples_of_a_class_or_a_group_is_refused_before_its_first_stage() {
     let bench = birds();
     // Both classes are in training, one group or one class is not in validation.

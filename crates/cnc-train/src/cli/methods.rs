@@ -12,7 +12,7 @@ pub(super) fn run() -> Result<()> {
         result!("{:<10} {} ({})", method.name, method.title, method.source);
         result!("           stages: {}", method.stages.join(", then "));
         result!("           labels: {}", method.label_budget(Selection::WorstGroup));
-        result!("           with --select worst-class or average: {}", method.label_budget(Selection::Average));
+        result!("           with any other --select: {}", method.label_budget(Selection::Average));
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ use crate::config::settings::{TrainingSettings, at_least_one, positive, within};
 use crate::training::evaluate::{View, evaluation, predict_rows};
 use crate::training::features::{FeatureCache, features, head_of, set_head};
 use crate::training::stage::Fit;
+use crate::training::train::replaces;
 use crate::training::{TrainedStage, Trainer};
 
 /// The registry's entry.
@@ -119,9 +120,10 @@ impl Method for AfrSettings {
             afr.descend(steps);
             step += steps;
             let head = afr.head();
-            let evaluation = evaluation(&trainer.dataset.validation, &head.predict(&validation)?)?;
-            let score = (trainer.selection.score(&evaluation), evaluation.average().accuracy().unwrap_or(0.0));
-            if best.as_ref().is_none_or(|(of_best, _, _)| score > *of_best) {
+            let predictions = head.predict(&validation)?;
+            let evaluation = evaluation(&trainer.dataset.validation, &predictions)?;
+            let score = (trainer.value(&predictions)?, evaluation.average().accuracy().unwrap_or(0.0));
+            if best.as_ref().is_none_or(|(of_best, _, _)| replaces(score, *of_best)) {
                 best = Some((score, step, head));
             }
         }

@@ -20,7 +20,6 @@ use super::erm::plain;
 use super::{GroupLabels, Method, MethodInfo};
 use crate::config::recipe::checked;
 use crate::config::settings::{TrainingSettings, at_least_one, positive, within};
-use crate::training::evaluate::groups_of;
 use crate::training::features::{FeatureCache, features};
 use crate::training::stage::Fit;
 use crate::training::{Order, StagePlan, TrainedStage, Trainer};
@@ -88,8 +87,7 @@ impl Method for DpeSettings {
         let representations = features(cache.validation()?)?;
         let samples = Labelled { features: representations, labels, classes };
         let samples = Balanced { samples, keys: labels };
-        let validation = &trainer.dataset.validation;
-        let groups = groups_of(validation.groups(), validation.len())?;
+        let groups = trainer.judged_groups()?;
         let worth = |member: &Prototypes| {
             let alone = PrototypeEnsemble { classes, members: vec![member.clone()] };
             let evaluation = Evaluation::new(labels, &alone.predict(&representations)?, &groups)?;

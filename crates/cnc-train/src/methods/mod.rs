@@ -97,6 +97,12 @@ pub struct MethodInfo {
 }
 
 impl MethodInfo {
+    /// Whether a plain model is trained first, whose errors say what is hard.
+    #[must_use]
+    pub(crate) fn has_plain_model(&self) -> bool {
+        self.stages.len() > 1
+    }
+
     /// Which group labels a run with this selection rule uses, and what for.
     #[must_use]
     pub(crate) fn label_budget(&self, selection: Selection) -> &'static str {

@@ -17,6 +17,7 @@ use super::errors::{answers_on_training, training_errors};
 use super::group_dro::{GroupDroSettings, on_groups};
 use super::{GroupLabels, Method, MethodInfo};
 use crate::config::recipe::checked;
+use crate::config::selection::Selection;
 use crate::config::settings::TrainingSettings;
 use crate::training::beside::Beside;
 use crate::training::evaluate::{View, predict};
@@ -94,9 +95,26 @@ impl Method for XrmSettings {
         training_errors(trainer, &mut twins.result, &counted);
         let wrong: Vec<bool> = counted.iter().zip(train.labels()).map(|(counted, label)| counted != label).collect();
         let groups = environment_groups(train.labels(), &wrong)?;
+        if trainer.selection == Selection::WorstSlice {
+            self.slice_validation(trainer, &twins, &*objective.second.model)?;
+        }
         let count = 2 * trainer.dataset.classes.len();
         let trained = on_groups(trainer, &self.dro, ("xrm", "XRM"), groups, count)?;
         Ok(vec![twins, trained])
+    }
+}
+
+impl XrmSettings {
+    /// The environments of the validation split, which neither network has seen: as the authors' code has it, a sample is in the
+    /// second one where either errs (main.py:50-56), whatever the rule for training.
+    fn slice_validation(&self, trainer: &Trainer, twins: &TrainedStage, second: &dyn Model) -> Result<()> {
+        let validation = &trainer.dataset.validation;
+        let first = predict(&*trainer.last_model(twins)?, validation, View::Centre, &trainer.device)?.classes;
+        let second = predict(second, validation, View::Centre, &trainer.device)?.classes;
+        let either = first.into_iter().zip(second).zip(validation.labels());
+        let counted: Vec<u32> =
+            either.map(|((first, second), label)| Mistakes::Either.counted(*label, first, second)).collect();
+        trainer.slice_by(&counted)
     }
 }
 

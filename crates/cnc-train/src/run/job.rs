@@ -1,6 +1,6 @@
 //! One run, from checked settings to a finished folder.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -159,9 +159,10 @@ impl Job {
             network: self.network.clone(),
             device: opened.device.clone(),
             seeds: Seeds::new(self.config.seed),
-            selection: self.config.select.on(&opened.dataset),
+            selection: self.config.select.on(&opened.dataset, self.info.has_plain_model()),
             limit: self.config.limit,
             told_of_merging: Cell::new(false),
+            slices: RefCell::new(None),
             keep: Box::new(Recorder::new(folder.clone())),
             listener,
             stop,
@@ -205,8 +206,8 @@ impl Job {
             skipped_rows: dataset.skipped.len() as u64,
             duration_s: start.elapsed().as_secs_f64().max(of_stages),
             peak_memory_bytes: memory::peak(),
-            label_budget: info.label_budget(config.select.on(dataset)).to_owned(),
-            selection_rule: config.select.rule_on(dataset),
+            label_budget: info.label_budget(config.select.on(dataset, info.has_plain_model())).to_owned(),
+            selection_rule: config.select.rule_on(dataset, info.has_plain_model()),
             selected: last.selected.clone(),
             val: last.val.clone(),
             test: last.test.clone(),

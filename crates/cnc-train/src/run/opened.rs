@@ -67,11 +67,10 @@ fn described(config: &RunConfig, network: &Network, dataset: &Dataset) -> Vec<St
         lines.push(format!("groups of evaluation overlap; methods that are told groups train on {count} that do not"));
     }
     if dataset.attributes.is_empty() {
-        lines.push(format!(
-            "note: no attribute is named, so there are no groups: the worst group is the worst class, and no group labels are \
-             used; {}",
-            config.select.rule_on(dataset)
-        ));
+        lines.push(
+            "note: no attribute is named, so there are no groups: the worst group is the worst class, and no group labels are used"
+                .to_owned(),
+        );
     }
     lines.push(format!(
         "method {}, model {}, seed {}, device {} (f32), {} threads",

@@ -12,7 +12,6 @@ use cnc_nn::no_grad;
 
 use super::predictions::Predictions;
 use super::results::{GroupResult, SplitResult};
-use crate::config::selection::Selection;
 use cnc_base::seeds::Seeds;
 
 /// Samples encoded at once: enough to fill the cores, small enough for their caches.
@@ -123,11 +122,11 @@ pub(crate) struct Score {
 }
 
 impl Score {
-    /// What a selection rule makes of an evaluation.
-    pub(crate) fn new(evaluation: &Evaluation, selection: Selection, classes: &[String]) -> Self {
+    /// An evaluation by the true groups, and what a rule makes of the same predictions.
+    pub(crate) fn new(evaluation: &Evaluation, (metric, value): (&str, f64), classes: &[String]) -> Self {
         Self {
-            metric: selection.metric().to_owned(),
-            value: selection.score(evaluation),
+            metric: metric.to_owned(),
+            value,
             average: evaluation.average().accuracy().unwrap_or(0.0),
             worst_group: evaluation.worst_group().and_then(|(_, worst)| worst.accuracy()),
             worst_class: evaluation.worst_class().and_then(|(_, worst)| worst.accuracy()),

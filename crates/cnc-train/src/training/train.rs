@@ -341,7 +341,7 @@ pub(crate) fn is_under(name: &str, prefix: &str) -> bool {
 /// Whether a checkpoint replaces the best one before it, each with the value of the metric and its plain average. Of equal
 /// ones the later counts. Where the metric is 0 the average says nothing: the checkpoint that has learnt least, and so is least
 /// sure of what is easy, has the highest.
-fn replaces((value, average): (f64, f64), before: (f64, f64)) -> bool {
+pub(crate) fn replaces((value, average): (f64, f64), before: (f64, f64)) -> bool {
     if value == 0.0 && before.0 == 0.0 { true } else { (value, average) >= before }
 }
 

@@ -1,13 +1,15 @@
 //! What a method is handed: the data, fresh models, seeds, and the loop that trains a stage.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use cnc_core::evaluation::{Alignment, Lengths};
+use cnc_core::methods::environment_groups;
+use cnc_core::{Evaluation, Groups};
 use cnc_data::Dataset;
 use cnc_models::Model;
 
@@ -15,7 +17,7 @@ use super::batches::{Batches, Order};
 use super::evaluate::{Score, View, evaluation, groups_of, predict, summarise};
 use super::keep::Keep;
 use super::objective::Objective;
-use super::plan::StagePlan;
+use super::plan::{StagePlan, Taken};
 use super::predictions::Predictions;
 use super::results::{Selected, StageResult};
 use super::stage::{Encoded, Fit, TrainedStage};
@@ -42,6 +44,8 @@ pub struct Trainer {
     pub(crate) network: Network,
     /// Whether the reader was told that a last batch of one sample is put into the one before.
     pub(crate) told_of_merging: Cell<bool>,
+    /// The slice of each validation row, where the run is selected by slices: once a plain model has said what it gets wrong.
+    pub(crate) slices: RefCell<Option<Groups>>,
     /// Where stages are kept.
     pub(crate) keep: Box<dyn Keep>,
     /// Hears of everything that happens.
@@ -124,6 +128,9 @@ impl Trainer {
         if let Some(Finished { result, outcome }) = self.keep.finished(plan.name, &self.device)? {
             model.parameters().load(&outcome.selected)?;
             let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
+            if self.slices_by(plan) {
+                self.slice_by(&predict(&*model, &self.dataset.validation, View::Centre, &self.device)?.classes)?;
+            }
             objective.load_state(&outcome.objective)?;
             return Ok(TrainedStage { model, last: outcome.last, result, test, training: None });
         }
@@ -131,6 +138,9 @@ impl Trainer {
         let start = Instant::now();
         let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
         let val = predict(&*model, &self.dataset.validation, View::Centre, &self.device)?;
+        if self.slices_by(plan) {
+            self.slice_by(&val.classes)?;
+        }
         let figures = Figures { name: plan.name, title: plan.title, steps: plan.steps, samples, selected: &selected };
         let mut result = self.figures(&figures, &*model, &val, &test)?;
         result.duration_s = duration_s + start.elapsed().as_secs_f64();
@@ -145,7 +155,12 @@ impl Trainer {
         let evaluator = |model: &dyn Model| {
             let predictions = predict(model, validation, View::Centre, &self.device)?;
             let evaluation = evaluation(validation, &predictions.classes)?;
-            Ok(Score::new(&evaluation, self.selection, &self.dataset.classes))
+            let value = match plan.taken {
+                Taken::Selected => self.value(&predictions.classes)?,
+                // What selects is not known yet, and nothing is selected here.
+                Taken::Last => evaluation.average().accuracy().unwrap_or(0.0),
+            };
+            Ok(Score::new(&evaluation, (self.metric(plan.taken), value), &self.dataset.classes))
         };
         let with = Surroundings {
             split: &self.dataset.train,
@@ -167,9 +182,11 @@ impl Trainer {
     pub(crate) fn fitted(&self, fit: Fit, model: Box<dyn Model>, encoded: Encoded<'_>) -> Result<TrainedStage> {
         let val = encoded.validation.answered_by(&*model, &self.device)?;
         let test = encoded.test.answered_by(&*model, &self.device)?;
-        let evaluation = evaluation(&self.dataset.validation, &val.classes)?;
         let metric = self.selection.metric().to_owned();
-        let value = fit.value.unwrap_or_else(|| self.selection.score(&evaluation));
+        let value = match fit.value {
+            Some(value) => value,
+            None => self.value(&val.classes)?,
+        };
         let selected = Selected { stage: fit.name.to_owned(), epoch: 0.0, step: fit.step, metric, value };
         let figures = Figures { name: fit.name, title: fit.title, steps: fit.step, samples: 0, selected: &selected };
         let mut result = self.figures(&figures, &*model, &val, &test)?;
@@ -177,6 +194,51 @@ impl Trainer {
         result.notes.extend(fit.notes);
         let last = model.parameters().named()?;
         Ok(TrainedStage { model, last, result, test, training: None })
+    }
+
+    /// What the run's rule says of predictions on the validation split.
+    ///
+    /// # Errors
+    /// When there is not one a row, or the rule is of slices and no plain model has made them.
+    pub(crate) fn value(&self, predictions: &[u32]) -> Result<f64> {
+        Ok(self.selection.score(&Evaluation::new(
+            self.dataset.validation.labels(),
+            predictions,
+            &self.judged_groups()?,
+        )?))
+    }
+
+    /// The groups of the validation split that the run's rule looks at.
+    ///
+    /// # Errors
+    /// When the rule is of slices and no plain model has made them.
+    pub(crate) fn judged_groups(&self) -> Result<Groups> {
+        let validation = &self.dataset.validation;
+        if self.selection != Selection::WorstSlice {
+            return Ok(groups_of(validation.groups(), validation.len())?);
+        }
+        self.slices.borrow().clone().context("no plain model has been trained yet, whose errors make the slices")
+    }
+
+    /// Whether the validation split is sliced by what this stage's model says of it.
+    fn slices_by(&self, plan: &StagePlan<'_>) -> bool {
+        plan.taken == Taken::Last && self.selection == Selection::WorstSlice
+    }
+
+    /// Slice the validation split by what a plain model, or several, predict: class, and whether that is wrong.
+    ///
+    /// # Errors
+    /// When there is not one prediction a row.
+    pub(crate) fn slice_by(&self, predictions: &[u32]) -> Result<()> {
+        let labels = self.dataset.validation.labels();
+        let wrong: Vec<bool> = predictions.iter().zip(labels).map(|(predicted, label)| predicted != label).collect();
+        let slices = environment_groups(labels, &wrong)?;
+        *self.slices.borrow_mut() = Some(Groups::of_rows(&slices, 2 * self.dataset.classes.len())?);
+        Ok(())
+    }
+
+    fn metric(&self, taken: Taken) -> &'static str {
+        if taken == Taken::Last { Selection::Average.metric() } else { self.selection.metric() }
     }
 
     fn figures(
