@@ -65,7 +65,7 @@ fn gif_bmp_and_tiff_are_read_by_their_content_and_heic_is_named_with_what_to_do(
     let bench = t4(&[("z.gif", &gif), ("b.BMP", &bmp), ("t.tif", &tiff), ("gif-inside.jpg", &gif)]);
     assert_eq!(all(&check(&bench, &[]).success()), ["20", "4", "8"]);
     let bench = t4(&[("one.heic", HEIC), ("two.png", b"\0\0\0\x1cftypavif\0\0\0\0")]);
-    let words = ["metadata.csv", "row ", "one.heic", "is a HEIC image", "not read", "magick"];
+    let words = ["metadata.csv", "line ", "one.heic", "is a HEIC image", "not read", "magick"];
     check(&bench, &[]).fails(1, &words);
     let outcome = check(&bench, &["--skip-unreadable"]).success();
     assert_eq!(all(&outcome), ["18", "4", "8"]);

@@ -72,7 +72,7 @@ fn skipped_rows_are_counted_in_the_results_and_an_unreadable_image_stops_the_run
     fs::write(&picture, "").unwrap();
     let name = picture.file_name().unwrap().to_str().unwrap();
     let run = ["birds/dataset.toml", "--method", "erm", "--model", "lenet", "--set", "epochs=1", "--out", "run"];
-    bench.run(&run).fails(1, &["metadata.csv", "row ", name, "is empty"]);
+    bench.run(&run).fails(1, &["metadata.csv", "line ", name, "is empty"]);
     assert!(!bench.file("run").exists());
     let outcome = bench.run(&[&run[..], &["--skip-unreadable"]].concat()).success();
     assert!(outcome.stderr.contains("1 rows were left out") && outcome.stderr.contains(name), "{}", outcome.stderr);

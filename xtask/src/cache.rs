@@ -82,9 +82,9 @@ impl RepoFolder {
         result
     }
 
-    /// Makes `snapshots/<commit>/<path>` stand for a blob, and notes its size.
-    pub fn publish(&self, commit: &str, path: &str, fetched: &Fetched) -> Result<()> {
-        self.link(commit, path, &fetched.blob, symlink)?;
+    /// Makes `snapshots/<commit>/<path>` stand for a blob, and notes its size. A blob that `others` need too stays where it is.
+    pub fn publish(&self, commit: &str, path: &str, fetched: &Fetched, others: bool) -> Result<()> {
+        self.link(commit, path, &fetched.blob, others, symlink)?;
         self.note(commit, path, fetched)
     }
 
@@ -98,6 +98,7 @@ impl RepoFolder {
         commit: &str,
         path: &str,
         blob: &str,
+        others: bool,
         symlink: impl Fn(&Path, &Path) -> io::Result<()>,
     ) -> Result<()> {
         let target = self.snapshot(commit, path);
@@ -109,7 +110,12 @@ impl RepoFolder {
         let _ = fs::remove_file(&temporary);
         match symlink(Path::new(&format!("{up}blobs/{blob}")), &temporary) {
             Ok(()) => replace(&temporary, &target),
-            // A file system without links: huggingface_hub moves the file itself there, too.
+            // A file system without links: huggingface_hub has the file itself there, too.
+            Err(_) if others => {
+                let blob = self.blob(blob);
+                let copied = fs::copy(&blob, &temporary).map_err(|error| write_error(error, &target, None));
+                copied.and_then(|_| replace(&temporary, &target))
+            }
             Err(_) => replace(&self.blob(blob), &target),
         }
     }
@@ -225,10 +231,16 @@ mod tests {
         fs::write(&source, "bytes").unwrap();
         let repo = RepoFolder::new(&cache, &repository);
         let fetched = repo.store(&source, |_| ()).unwrap();
-        repo.link(COMMIT, "a/b.txt", &fetched.blob, |_, _| Err(ErrorKind::Unsupported.into())).unwrap();
-        let found = cache.find_in(&repository, "a/b.txt").unwrap();
-        assert!(found.symlink_metadata().unwrap().is_file());
-        assert_eq!(fs::read_to_string(found).unwrap(), "bytes");
+        // Two equal files of the repository are one blob.
+        for (path, others) in [("twin.txt", true), ("a/b.txt", false)] {
+            repo.link(COMMIT, path, &fetched.blob, others, |_, _| Err(ErrorKind::Unsupported.into())).unwrap();
+        }
+        for path in ["twin.txt", "a/b.txt"] {
+            let found = cache.find_in(&repository, path).unwrap();
+            assert!(found.symlink_metadata().unwrap().is_file());
+            assert_eq!(fs::read_to_string(found).unwrap(), "bytes");
+        }
+        assert!(!repo.blob(&fetched.blob).exists(), "the bytes are not kept a third time");
     }
 
     #[test]

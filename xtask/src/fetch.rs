@@ -289,8 +289,9 @@ fn publish(repo: &RepoFolder, wanted: &Wanted, commit: Option<&str>, stored: &[(
         None if is_commit(revision) => revision.clone(),
         None => stand_in(stored),
     };
-    for (path, fetched) in stored {
-        repo.publish(&commit, path, fetched)?;
+    for (place, (path, fetched)) in stored.iter().enumerate() {
+        let others = stored.iter().skip(place + 1).any(|(_, other)| other.blob == fetched.blob);
+        repo.publish(&commit, path, fetched, others)?;
     }
     if commit != *revision {
         repo.refer(revision, &commit)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::image::ImageError;
 use crate::remedy::Remedy;
+use crate::row_place::RowPlace;
 use crate::strict_toml::StrictTomlError;
 
 /// Everything that can go wrong between a manifest and a batch.
@@ -91,13 +92,13 @@ pub enum DataError {
         /// What is wrong and what was expected.
         problem: String,
     },
-    /// A row with a bad cell. Rows count from 0, as pandas and pyarrow count them.
-    #[error("{file}: row {row}: column `{column}`: {problem}")]
+    /// A row with a bad cell.
+    #[error("{file}: {place}: column `{column}`: {problem}")]
     Row {
         /// The data file.
         file: String,
-        /// The row inside that file.
-        row: usize,
+        /// Where the row stands in that file.
+        place: RowPlace,
         /// The column.
         column: String,
         /// What is wrong and what was expected.
@@ -105,20 +106,41 @@ pub enum DataError {
     },
     /// A row whose image cannot be used.
     #[error(
-        "{file}: row {row}: column `{column}`: {}{problem}",
+        "{file}: {place}: column `{column}`: {}{problem}",
         image.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default()
     )]
     Image {
         /// The data file.
         file: String,
-        /// The row inside that file.
-        row: usize,
+        /// Where the row stands in that file.
+        place: RowPlace,
         /// The column.
         column: String,
         /// The image's own file, where it has one.
         image: Option<PathBuf>,
         /// What is wrong.
         problem: ImageError,
+    },
+    /// Rows whose images are not there.
+    #[error(
+        "{file}: column `{column}`: {missing} of {rows} images {} not there, in {}: {first}; copy what is missing, or correct the rows or the \
+         folder of [input]",
+        if *missing == 1 { "is" } else { "are" },
+        folder.display()
+    )]
+    MissingImages {
+        /// The first data file with such a row.
+        file: String,
+        /// The column of the names.
+        column: String,
+        /// The folder that the names are looked up in.
+        folder: PathBuf,
+        /// How many images are not there.
+        missing: u32,
+        /// How many rows name an image.
+        rows: u32,
+        /// The first of them: where the row stands, its name, and what is likely meant.
+        first: String,
     },
     /// A split that cannot be used as it is.
     #[error("{file}: split `{split}` {problem}")]
@@ -179,6 +201,7 @@ impl DataError {
         match self {
             Self::NotFetched { remedy, .. } | Self::Damaged { remedy, .. } => Some(remedy.clone()),
             Self::Image { problem, .. } => Some(problem.remedy().unwrap_or(Remedy::SkipUnreadable)),
+            Self::MissingImages { .. } => Some(Remedy::SkipUnreadable),
             Self::Counts { .. } => Some(Remedy::AllowCountMismatch),
             Self::NoColumn { .. } => Some(Remedy::NameColumn),
             _ => None,

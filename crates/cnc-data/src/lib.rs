@@ -13,6 +13,7 @@ mod options;
 pub mod patterns;
 mod preparation;
 mod remedy;
+mod row_place;
 mod rows;
 pub mod strict_toml;
 pub mod survey;
@@ -24,6 +25,7 @@ pub use content::{Augment, Skipped};
 pub use dataset::{Batch, Dataset, Duplicate, Duplicates, Split};
 pub use error::DataError;
 pub use hub::{Fetched, HubCache, HubFile, HubRepository, NotCached, RepositoryKind, hub_home};
+pub use image::transform::{RandomView, RandomViews};
 pub use loader::{Draw, Prefetch, prefetch, read_ahead};
 pub use manifest::{Manifest, SplitName};
 pub use options::{OpenOptions, Progress};
@@ -31,4 +33,5 @@ pub use preparation::{
     ImageInputs, ImagePreparation, ImageSource, Preparation, Prepared, TextBatches, TextInputs, TextPreparation,
 };
 pub use remedy::Remedy;
-pub use rows::Group;
+pub use row_place::RowPlace;
+pub use rows::{Group, Source};

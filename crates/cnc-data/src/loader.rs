@@ -9,7 +9,7 @@ use crate::content::Augment;
 use crate::dataset::{Batch, Split};
 
 /// What to put into one batch. `tag` comes back with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Draw<T> {
     /// Rows of the split.
     pub rows: Vec<u32>,

@@ -7,6 +7,9 @@ use std::sync::Arc;
 use crate::hub::HubCache;
 use crate::image::decode::MAX_PIXELS;
 
+/// More than all of CMNIST*'s images take, little of a usual machine's memory.
+const IN_MEMORY: u64 = 512 << 20;
+
 /// How to open a dataset.
 #[derive(Debug, Clone)]
 pub struct OpenOptions {
@@ -22,6 +25,11 @@ pub struct OpenOptions {
     pub skip_unreadable: bool,
     /// Width times height of the largest image that is read.
     pub max_pixels: u64,
+    /// Bytes of decoded images that are kept in memory; those of a dataset with more are decoded whenever they are needed.
+    pub in_memory: u64,
+    /// Whether training takes [resized crops](crate::RandomView::ResizedCrop), whatever the manifest says: then the decoded images are
+    /// at hand, and not only the resized ones.
+    pub resized_crops: bool,
     /// For text, the tokenizer of the model: a folder with its `tokenizer.json` or `vocab.txt`, or one of these files.
     /// Without one texts can be looked at, but there are no batches of them.
     pub tokenizer: Option<PathBuf>,
@@ -64,6 +72,8 @@ impl Default for OpenOptions {
             allow_count_mismatch: false,
             skip_unreadable: false,
             max_pixels: MAX_PIXELS,
+            in_memory: IN_MEMORY,
+            resized_crops: false,
             tokenizer: None,
             max_length: None,
             progress: None,

@@ -13,6 +13,7 @@ use crate::image::ImageError;
 use crate::image::file::in_any_form;
 use crate::image::probe::{HEAD, Probe, TAIL};
 use crate::manifest::Manifest;
+use crate::row_place::{RowPlace, RowPlaces};
 use crate::rows::{Row, Table};
 use crate::{DataError, HubCache};
 
@@ -30,6 +31,8 @@ struct ImageFile {
     /// The file of rows, for messages.
     table: String,
     column: String,
+    /// Where its rows stand.
+    rows: RowPlaces,
     place: Place,
 }
 
@@ -65,7 +68,7 @@ impl Images {
                     Place::Folder { root, names }
                 }
             };
-            Ok(ImageFile { table: table.name().to_string(), column: column.clone(), place })
+            Ok(ImageFile { table: table.name().to_string(), column: column.clone(), rows: table.places(), place })
         };
         let files = tables.par_iter().zip(used).map(place).collect::<Result<_, DataError>>()?;
         Ok(Self { files, max_pixels })
@@ -92,7 +95,7 @@ impl Images {
         };
         read.map_err(|problem| {
             let (file, column) = self.named(row);
-            DataError::Row { file, row: row.row, column, problem }
+            DataError::Row { file, place: self.place_of(row), column, problem }
         })
     }
 
@@ -116,11 +119,15 @@ impl Images {
             Place::Nowhere | Place::Pack(_) => None,
         };
         let (file, column) = self.named(row);
-        DataError::Image { file, row: row.row, column, image, problem: problem.clone() }
+        DataError::Image { file, place: self.place_of(row), column, image, problem: problem.clone() }
     }
 
     fn place(&self, row: Row) -> &Place {
         self.files.get(row.file).map_or(&Place::Nowhere, |file| &file.place)
+    }
+
+    fn place_of(&self, row: Row) -> RowPlace {
+        self.files.get(row.file).map_or(RowPlace::row(row.row), |file| file.rows.of(row.row))
     }
 
     /// The file and the column of a row.
@@ -205,7 +212,7 @@ impl Images {
 }
 
 /// The name that an image of this name has in its folder.
-fn name_in(root: &Path, name: String) -> String {
+pub(super) fn name_in(root: &Path, name: String) -> String {
     if name.is_ascii() {
         return name;
     }

@@ -2,6 +2,7 @@
 //! decoded ones and `views` what a network sees; texts with their tokens; tensors of a program.
 
 mod images;
+mod named;
 mod opening;
 mod pack;
 mod pixels;
@@ -12,7 +13,7 @@ mod views;
 
 pub use opening::Skipped;
 pub(crate) use opening::open_images;
-pub(crate) use store::Store;
+pub(crate) use store::{Kept, Store};
 pub(crate) use tensors::Tensors;
 pub(crate) use texts::TextRows;
 pub use views::Augment;

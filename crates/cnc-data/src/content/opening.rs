@@ -5,8 +5,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::images::Images;
+use super::named::look_at_names;
 use super::pixels::{OnDemand, Pixels, Workspace, coloured};
-use super::store::Store;
+use super::store::{Kept, Store};
 use crate::DataError;
 use crate::image::decode::decode;
 use crate::image::probe::Probe;
@@ -18,8 +19,6 @@ use crate::remedy::Remedy;
 use crate::rows::{Row, Rows, SplitRows};
 use crate::table::parquet::{ImageRows, ParquetFile};
 
-/// Bytes of decoded images that are kept: more than all of CMNIST*'s, little of a usual machine's memory.
-const IN_MEMORY: u64 = 512 << 20;
 /// Images in files that are decoded side by side.
 const AT_ONCE: usize = 1024;
 
@@ -53,8 +52,14 @@ struct Opener<'a> {
 
 impl Opener<'_> {
     fn open(&self, rows: &mut SplitRows) -> Result<([Pixels; 3], Vec<Skipped>), DataError> {
-        let is_random = matches!(self.transform.random, RandomView::ResizedCrop { .. });
-        if is_random || !self.fits(rows)? { self.on_demand(rows) } else { self.kept(rows) }
+        let notes = look_at_names(self.manifest, rows, self.options.skip_unreadable)?;
+        rows.notes.extend(notes);
+        if self.fits(rows)? { self.kept(rows) } else { self.on_demand(rows) }
+    }
+
+    /// Whether windows of the decoded images are asked for, and not only the prepared ones.
+    fn keeps_originals(&self) -> bool {
+        self.options.resized_crops || matches!(self.transform.random, RandomView::ResizedCrop { .. })
     }
 
     fn colouring(&self) -> Option<&Colouring> {
@@ -64,25 +69,29 @@ impl Opener<'_> {
         }
     }
 
-    fn prepare(&self, bytes: &[u8]) -> Result<Picture, ImageError> {
-        Preparer::new().prepare(self.transform, decode(bytes, self.options.max_pixels)?)
+    fn prepare(&self, picture: Picture) -> Result<Picture, ImageError> {
+        Preparer::new().prepare(self.transform, picture)
     }
 
     /// Whether all images fit into the memory meant for them.
     fn fits(&self, rows: &SplitRows) -> Result<bool, DataError> {
         let count: usize = rows.splits.iter().map(|rows| rows.rows.len() * rows.copies()).sum();
-        let pixels = match self.transform.resize {
+        let size = |picture: Picture| u64::from(picture.width) * u64::from(picture.height);
+        let prepared = match self.transform.resize {
             Some(side) => u64::from(side).pow(2),
-            None => {
-                let first = self.first_image(rows)?;
-                u64::from(first.width) * u64::from(first.height)
-            }
+            None => size(self.first_image(rows, |picture| self.prepare(picture))?),
         };
-        Ok(count as u64 * 3 * pixels <= IN_MEMORY)
+        let original = if self.keeps_originals() { size(self.first_image(rows, Ok)?) } else { 0 };
+        Ok(count as u64 * 3 * (prepared + original) <= self.options.in_memory)
     }
 
-    /// The first image of the dataset, prepared: without a `resize` it says what size all have.
-    fn first_image(&self, rows: &SplitRows) -> Result<Picture, DataError> {
+    /// The first image of the dataset, `made` into what is asked for: without a `resize` it says what size all have.
+    fn first_image(
+        &self,
+        rows: &SplitRows,
+        made: impl Fn(Picture) -> Result<Picture, ImageError>,
+    ) -> Result<Picture, DataError> {
+        let made = |bytes: &[u8]| made(decode(bytes, self.options.max_pixels)?);
         let row = rows.splits.iter().find_map(|rows| rows.rows.first()).copied();
         let table = row.and_then(|row| rows.files.get(row.file).map(|table| (row, table)));
         let Some((row, table)) = table else {
@@ -93,13 +102,13 @@ impl Opener<'_> {
                 let images = self.images(rows)?;
                 let mut bytes = Vec::new();
                 images.read(row, &mut bytes)?;
-                self.prepare(&bytes).map_err(|problem| images.error(row, &problem))
+                made(&bytes).map_err(|problem| images.error(row, &problem))
             }
             Some(file) => {
                 for batch in file.images(&self.manifest.layout.input.column)? {
                     let batch = batch?;
                     if let Some(i) = row.row.checked_sub(batch.first()).filter(|i| *i < batch.len()) {
-                        return self.prepare(batch.bytes(i)?).map_err(|problem| batch.error(i, &problem));
+                        return made(batch.bytes(i)?).map_err(|problem| batch.error(i, &problem));
                     }
                 }
                 Err(table.row_error(row.row, &self.manifest.layout.input.column, "is not there".to_string()))
@@ -125,7 +134,7 @@ impl Opener<'_> {
             let bad = self.unreadable(&images, &rows.rows);
             self.take_out(split, rows, bad, &mut skipped)?;
         }
-        let first = self.first_image(rows)?;
+        let first = self.first_image(rows, |picture| self.prepare(picture))?;
         let (height, width) = (first.height as usize, first.width as usize);
         let pixels = rows.splits.clone().map(|rows| {
             Pixels::OnDemand(Box::new(OnDemand {
@@ -247,7 +256,7 @@ impl Opener<'_> {
 
     /// Decodes images side by side, but for those known to be `bad`, and puts them away in order.
     fn keep(&self, targets: &[Target], bad: Vec<Option<DataError>>, encoded: &Encoded<'_>, stores: &mut [Store; 3]) {
-        let prepared: Vec<Result<Vec<Picture>, DataError>> = targets
+        let prepared: Vec<Result<Vec<Kept>, DataError>> = targets
             .par_iter()
             .zip(bad)
             .map_init(Workspace::new, |workspace, (target, bad)| match bad {
@@ -272,11 +281,14 @@ impl Opener<'_> {
         target: &Target,
         encoded: &Encoded<'_>,
         workspace: &mut Workspace,
-    ) -> Result<Vec<Picture>, DataError> {
+    ) -> Result<Vec<Kept>, DataError> {
         let mut buffer = std::mem::take(&mut workspace.encoded);
         let bytes = encoded.bytes(target.row, &mut buffer)?;
         let decoded = decode(bytes, self.options.max_pixels);
-        let mut prepare = |picture| workspace.preparer.prepare(self.transform, picture);
+        let mut prepare = |picture: Picture| {
+            let original = self.keeps_originals().then(|| picture.clone());
+            Ok::<_, ImageError>(Kept { prepared: workspace.preparer.prepare(self.transform, picture)?, original })
+        };
         let prepared = decoded.and_then(|picture| match self.colouring() {
             None => Ok(vec![prepare(picture)?]),
             Some(_) => {

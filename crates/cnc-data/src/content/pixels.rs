@@ -17,8 +17,14 @@ use crate::rows::{Row, Rows};
 
 /// The images of a split.
 pub(crate) enum Pixels {
-    /// All of one size, `(height, width, 3)` bytes each, one after the other.
-    Kept { height: usize, width: usize, values: Vec<u8> },
+    /// All of one size once prepared, `(height, width, 3)` bytes each, one after the other.
+    Kept {
+        height: usize,
+        width: usize,
+        values: Vec<u8>,
+        /// The decoded images, where resized crops are taken of them, else empty.
+        originals: Vec<Picture>,
+    },
     /// Decoded when they are needed.
     OnDemand(Box<OnDemand>),
 }
@@ -65,7 +71,7 @@ impl Pixels {
     /// The pixels of a row that the crop is taken of; nothing where there is no such row.
     pub(crate) fn prepared(&self, row: usize, workspace: &mut Workspace) -> Result<Option<Cow<'_, [u8]>>, DataError> {
         match self {
-            Self::Kept { height, width, values } => {
+            Self::Kept { height, width, values, .. } => {
                 let size = 3 * height * width;
                 let range = row.checked_mul(size).zip((row + 1).checked_mul(size));
                 Ok(range.and_then(|(start, end)| values.get(start..end)).map(Cow::Borrowed))
@@ -79,19 +85,39 @@ impl Pixels {
         }
     }
 
-    /// A window of a row's decoded image, resized to a square. Only images that are decoded on demand have it.
+    /// Whether windows of the decoded images can be had.
+    pub(crate) fn are_resized(&self) -> bool {
+        match self {
+            Self::Kept { originals, .. } => !originals.is_empty(),
+            Self::OnDemand(_) => true,
+        }
+    }
+
+    /// A window of a row's decoded image, resized to a square; nothing where there is no such row, or decoded images were not
+    /// kept.
     pub(crate) fn resized(
         &self,
         row: usize,
         side: u32,
         workspace: &mut Workspace,
-        window: impl FnOnce((usize, usize)) -> Window,
+        mut window: impl FnMut((usize, usize)) -> Window,
     ) -> Result<Option<Vec<u8>>, DataError> {
-        let Self::OnDemand(images) = self else { return Ok(None) };
-        let Some((row, picture)) = images.decoded(row, workspace)? else { return Ok(None) };
-        let window = window((picture.height as usize, picture.width as usize));
-        let resized = workspace.preparer.resize(picture, window, side);
-        resized.map(|picture| Some(picture.pixels)).map_err(|problem| images.images.error(row, &problem))
+        let mut of_picture = |picture: Picture, workspace: &mut Workspace| {
+            let window = window((picture.height as usize, picture.width as usize));
+            workspace.preparer.resize(picture, window, side)
+        };
+        match self {
+            Self::Kept { originals, .. } => {
+                let Some(picture) = originals.get(row).cloned() else { return Ok(None) };
+                let fault = |problem| DataError::Memory { problem: format!("image {row}: {problem}") };
+                of_picture(picture, workspace).map(|picture| Some(picture.pixels)).map_err(fault)
+            }
+            Self::OnDemand(images) => {
+                let Some((row, picture)) = images.decoded(row, workspace)? else { return Ok(None) };
+                let resized = of_picture(picture, workspace);
+                resized.map(|picture| Some(picture.pixels)).map_err(|problem| images.images.error(row, &problem))
+            }
+        }
     }
 }
 

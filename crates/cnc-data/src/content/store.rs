@@ -4,6 +4,12 @@ use super::pixels::Pixels;
 use crate::DataError;
 use crate::image::{ImageError, Picture, same_size};
 
+/// An image as it is kept: prepared, and decoded where resized crops are taken of it.
+pub(crate) struct Kept {
+    pub(crate) prepared: Picture,
+    pub(crate) original: Option<Picture>,
+}
+
 /// The images of a split being filled. The size is that of the first image.
 pub(crate) struct Store {
     /// Rows of files, and how often each is shown.
@@ -11,18 +17,33 @@ pub(crate) struct Store {
     copies: usize,
     size: Option<(usize, usize)>,
     values: Vec<u8>,
+    /// The decoded images that resized crops are taken of; empty where none are.
+    originals: Vec<Option<Picture>>,
     bad: Vec<Option<DataError>>,
 }
 
 impl Store {
     /// For so many rows, of which each is shown as `copies` images.
     pub(crate) fn new(rows: usize, copies: usize) -> Self {
-        Self { rows, copies, size: None, values: Vec::new(), bad: (0..rows).map(|_| None).collect() }
+        Self {
+            rows,
+            copies,
+            size: None,
+            values: Vec::new(),
+            originals: Vec::new(),
+            bad: (0..rows).map(|_| None).collect(),
+        }
     }
 
     /// Puts the images of the row at `place`.
-    pub(crate) fn put(&mut self, place: usize, images: Vec<Picture>) -> Result<(), ImageError> {
-        for (copy, image) in images.into_iter().enumerate() {
+    pub(crate) fn put(&mut self, place: usize, images: Vec<Kept>) -> Result<(), ImageError> {
+        for (copy, Kept { prepared: image, original }) in images.into_iter().enumerate() {
+            if let Some(original) = original {
+                self.originals.resize(self.rows * self.copies, None);
+                if let Some(slot) = self.originals.get_mut(place * self.copies + copy) {
+                    *slot = Some(original);
+                }
+            }
             let found = (image.height as usize, image.width as usize);
             let size = match self.size {
                 Some(size) => size,
@@ -59,6 +80,7 @@ impl Store {
                 end += length;
             }
             self.values.truncate(end);
+            self.originals.retain(Option::is_some);
         }
         bad
     }
@@ -66,7 +88,8 @@ impl Store {
     /// Nothing where no image was put.
     pub(crate) fn finish(self) -> Option<Pixels> {
         let (height, width) = self.size?;
-        Some(Pixels::Kept { height, width, values: self.values })
+        let originals = self.originals.into_iter().flatten().collect();
+        Some(Pixels::Kept { height, width, values: self.values, originals })
     }
 }
 

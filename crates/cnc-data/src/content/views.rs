@@ -8,15 +8,22 @@ use rayon::prelude::*;
 use super::pixels::{Pixels, Workspace};
 use crate::DataError;
 use crate::image::Picture;
-use crate::image::transform::{Normalisation, RandomView, Transform, Window};
+use crate::image::transform::{Normalisation, RandomView, RandomViews, Transform, Window};
 
 /// Whether chance takes part in making a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Augment {
     /// A fresh random view of every row, as the manifest's transform has it, drawn from this seed and the row's place in the batch.
     Random {
         /// One for each batch: equal seeds give equal crops.
         seed: u64,
+    },
+    /// The same with other views than the manifest's.
+    Views {
+        /// As of [`Augment::Random`].
+        seed: u64,
+        /// What is shown.
+        views: RandomViews,
     },
     /// The view of evaluation: the centre crop.
     None,
@@ -27,8 +34,7 @@ pub(crate) struct Views {
     pixels: Pixels,
     /// Height and width of what the network sees.
     seen: (usize, usize),
-    random: RandomView,
-    flip: bool,
+    random: RandomViews,
     normalisation: Normalisation,
 }
 
@@ -58,8 +64,8 @@ impl Views {
             }
             Some(crop) => (crop as usize, crop as usize),
         };
-        let (random, flip) = (transform.random, transform.flip);
-        Ok(Self { pixels, seen, random, flip, normalisation: Normalisation::new(transform) })
+        let random = RandomViews { part: transform.random, flip: transform.flip };
+        Ok(Self { pixels, seen, random, normalisation: Normalisation::new(transform) })
     }
 
     /// `(channels, height, width)` of one image.
@@ -77,14 +83,24 @@ impl Views {
         self.pixels.tell(digest);
     }
 
-    /// Whether training sees other views than evaluation.
+    /// Whether training sees other views than evaluation, by the manifest.
     pub(crate) fn augments(&self) -> bool {
-        let is_random = match self.random {
+        let is_random = match self.random.part {
             RandomView::None => false,
-            RandomView::Crop => self.pixels.size() != self.seen,
+            RandomView::Crop => self.is_cropped(),
             RandomView::ResizedCrop { .. } => true,
         };
-        is_random || self.flip
+        is_random || self.random.flip
+    }
+
+    /// Whether what is seen is smaller than what is stored.
+    pub(crate) fn is_cropped(&self) -> bool {
+        self.pixels.size() != self.seen
+    }
+
+    /// Whether resized crops can be taken.
+    pub(crate) fn are_resized(&self) -> bool {
+        self.pixels.are_resized()
     }
 
     /// `(rows, 3, height, width)`; nothing where one of the rows is not there.
@@ -113,15 +129,19 @@ impl Views {
     fn views(&self, count: usize, augment: Augment) -> Vec<View> {
         let stored = self.pixels.size();
         let centre = View { part: Part::Window(Window::centre(stored, self.seen)), mirrored: false };
-        let Augment::Random { seed } = augment else { return vec![centre; count] };
+        let (seed, random) = match augment {
+            Augment::None => return vec![centre; count],
+            Augment::Random { seed } => (seed, self.random),
+            Augment::Views { seed, views } => (seed, views),
+        };
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
         let draw = |_| View {
-            part: match self.random {
+            part: match random.part {
                 RandomView::None => centre.part,
                 RandomView::Crop => Part::Window(Window::random(stored, self.seen, rng)),
                 RandomView::ResizedCrop { scale, ratio } => Part::Resized { scale, ratio, seed: rng.random() },
             },
-            mirrored: self.flip && rng.random(),
+            mirrored: random.flip && rng.random(),
         };
         (0..count).map(draw).collect()
     }

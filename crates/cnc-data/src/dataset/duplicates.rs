@@ -1,4 +1,4 @@
-//! Samples that are those of another split, or nearly: a picture scaled, compressed or shifted a little, a text but for a few words.
+//! Samples that stand twice: those of another split, or nearly, and those with two classes. Nearly the same is a picture scaled, compressed or shifted a little, a text but for a few words.
 //!
 //! What is measured on such a sample is known from training. Candidates have a part of their hash in common; pictures are then
 //! compared as 16 x 16 greys, texts by the share of their shingles that are equal (Broder 1997, min-wise hashing).
@@ -28,7 +28,7 @@ const WORDS: usize = 8;
 /// Samples of one bucket that are compared: what is in fuller ones is too common to tell anything.
 const BUCKET: usize = 64;
 
-/// Two samples of two splits.
+/// Two samples that are one, or nearly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Duplicate {
     /// Split and row of the later one.
@@ -37,23 +37,26 @@ pub struct Duplicate {
     pub of: (SplitName, u32),
 }
 
-/// Samples that stand in two splits, in the order of the later ones.
+/// Samples that stand twice, in the order of the later ones.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Duplicates {
     /// What is equal: its first place, as long as that is in another split.
     pub equal: Vec<Duplicate>,
     /// What is nearly the same as the first such sample of an earlier split, and not equal to it.
     pub near: Vec<Duplicate>,
+    /// What is equal to an earlier sample, of whichever split, that has another class.
+    pub contradicting: Vec<Duplicate>,
 }
 
 impl Dataset {
-    /// The samples of validation and test that are those of an earlier split, or nearly. Every sample is read once.
+    /// The samples of validation and test that are those of an earlier split, or nearly, and those whose labels contradict each
+    /// other. Every sample is read once.
     ///
     /// # Errors
     /// An image that cannot be read.
     pub fn duplicates(&self) -> Result<Duplicates, DataError> {
         let mut found = Duplicates::default();
-        let mut first_seen: HashMap<u64, (SplitName, u32)> = HashMap::new();
+        let mut first_seen: HashMap<u64, ((SplitName, u32), Option<u32>)> = HashMap::new();
         let mut buckets: HashMap<(usize, u64), Vec<usize>> = HashMap::new();
         let mut earlier: Vec<((SplitName, u32), Signature)> = Vec::new();
         for split in [&self.train, &self.validation, &self.test] {
@@ -62,9 +65,13 @@ impl Dataset {
             let known = earlier.len();
             for (row, signature) in (0..).zip(signatures) {
                 let (sample, signature) = ((split.name(), row), signature?);
-                let of = *first_seen.entry(signature.whole).or_insert(sample);
+                let label = split.labels().get(row as usize).copied();
+                let (of, earlier_label) = *first_seen.entry(signature.whole).or_insert((sample, label));
                 if of.0 != sample.0 {
                     found.equal.push(Duplicate { sample, of });
+                }
+                if label != earlier_label {
+                    found.contradicting.push(Duplicate { sample, of });
                 }
                 let like = |place: &usize| {
                     let (of, other) = earlier.get(*place)?;

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use super::open::Dataset;
 use super::split::{Content, Split};
 use crate::DataError;
-use crate::content::{Store, Tensors, TextRows, Views};
+use crate::content::{Kept, Store, Tensors, TextRows, Views};
 use crate::image::transform::{Preparer, RandomView, Transform};
 use crate::image::{ImageError, Picture};
 use crate::manifest::SplitName;
@@ -95,9 +95,6 @@ impl Split {
     /// that cannot be.
     pub fn from_images(images: Vec<Picture>, labels: Vec<u32>, transform: &Transform) -> Result<Self, DataError> {
         transform.check().map_err(|(name, problem)| DataError::Option { name, problem })?;
-        if matches!(transform.random, RandomView::ResizedCrop { .. }) {
-            return Err(memory("a random resized crop is taken of images in files; resize and crop these".to_string()));
-        }
         let count = images.len();
         let mut store = Store::new(count, 1);
         let mut preparer = Preparer::new();
@@ -109,8 +106,9 @@ impl Split {
                 let problem = format!("{width} x {height} pixels need other than {} values", image.pixels.len());
                 return Err(of_row(problem.into()));
             }
+            let original = matches!(transform.random, RandomView::ResizedCrop { .. }).then(|| image.clone());
             let prepared = preparer.prepare(transform, image).map_err(of_row)?;
-            store.put(row, vec![prepared]).map_err(of_row)?;
+            store.put(row, vec![Kept { prepared, original }]).map_err(of_row)?;
         }
         let pixels = store.finish().ok_or_else(|| memory("there are no images".to_string()))?;
         let fault = |problem| DataError::Option { name: "crop", problem };
@@ -168,6 +166,7 @@ impl Split {
             counterfactuals: None,
             content,
             preparation,
+            sources: None,
         })
     }
 

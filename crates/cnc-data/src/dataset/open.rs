@@ -8,7 +8,7 @@ use crate::content::{Skipped, TextRows, Views, open_images};
 use crate::manifest::{Content, Manifest, SplitName};
 use crate::options::OpenOptions;
 use crate::preparation::{ImagePreparation, Preparation, TextPreparation};
-use crate::rows::{Groups, Rows, SplitRows};
+use crate::rows::{Files, Groups, Rows, SplitRows};
 use crate::text::TextTokenizer;
 
 /// A dataset whose rows were all read.
@@ -52,13 +52,14 @@ impl Dataset {
             Content::Images(transform) => {
                 Self::refuse_for_images(options)?;
                 let mut rows = SplitRows::read(manifest, options)?;
+                let files = rows.files();
                 let (pixels, skipped) = open_images(manifest, transform, &mut rows, options)?;
                 let [train, validation, test] = pixels.map(|pixels| {
                     Views::new(transform, pixels).map_err(|problem| manifest.error("transform.crop", problem))
                 });
                 let (train, validation, test) = (train?, validation?, test?);
                 let preparation = Preparation::Image(ImagePreparation::new(transform, train.stored()));
-                Ok(Self::new(manifest, rows, [train, validation, test].map(Held::Images), skipped, preparation))
+                Ok(Self::new(manifest, rows, &files, [train, validation, test].map(Held::Images), skipped, preparation))
             }
             Content::Texts(rules) => {
                 let max_length = options.max_length.unwrap_or(rules.max_length);
@@ -66,10 +67,11 @@ impl Dataset {
                 // First of all: reading half a million rows takes longer.
                 let tokenizer = tokenizer.map(|path| TextTokenizer::open(path, max_length)).transpose()?;
                 let mut rows = SplitRows::read(manifest, options)?;
+                let files = rows.files();
                 let texts = TextRows::open(manifest, &mut rows, tokenizer.as_ref(), options)?;
                 let column = manifest.layout.input.column.clone();
                 let preparation = Preparation::Text(TextPreparation { column, max_length });
-                Ok(Self::new(manifest, rows, texts.map(Held::Texts), Vec::new(), preparation))
+                Ok(Self::new(manifest, rows, &files, texts.map(Held::Texts), Vec::new(), preparation))
             }
         }
     }
@@ -87,11 +89,13 @@ impl Dataset {
     fn new(
         manifest: &Manifest,
         rows: SplitRows,
+        files: &Files,
         held: [Held; 3],
         skipped: Vec<Skipped>,
         preparation: Preparation,
     ) -> Self {
-        let split = |name, rows: &Rows, content| {
+        let sources = SplitName::ALL.map(|split| rows.sources(split, files));
+        let split = |name, rows: &Rows, content, sources| {
             let (labels, attributes) = (rows.shown_labels(), rows.shown_attributes());
             Arc::new(Split {
                 name,
@@ -101,17 +105,19 @@ impl Dataset {
                 counterfactuals: rows.counterfactuals(),
                 content,
                 preparation: preparation.clone(),
+                sources: Some(sources),
             })
         };
         let [train, validation, test] = held;
+        let [train_sources, validation_sources, test_sources] = sources;
         let [train_rows, validation_rows, test_rows] = rows.splits;
         Self {
             name: manifest.name().to_string(),
             classes: manifest.classes().to_vec(),
             attributes: manifest.attributes().to_vec(),
-            train: split(SplitName::Train, &train_rows, train),
-            validation: split(SplitName::Validation, &validation_rows, validation),
-            test: split(SplitName::Test, &test_rows, test),
+            train: split(SplitName::Train, &train_rows, train, train_sources),
+            validation: split(SplitName::Validation, &validation_rows, validation, validation_sources),
+            test: split(SplitName::Test, &test_rows, test, test_sources),
             notes: rows.notes,
             skipped,
             preparation,

@@ -10,9 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use crate::DataError;
 use crate::content::{Augment, Tensors, TextRows, Views};
 use crate::image::Picture;
+use crate::image::transform::RandomView;
 use crate::manifest::SplitName;
 use crate::preparation::Preparation;
-use crate::rows::{Group, Groups};
+use crate::rows::{Group, Groups, Source, Sources};
 use crate::text::bucket;
 
 /// One of the three parts of a [`Dataset`](crate::Dataset).
@@ -24,6 +25,8 @@ pub struct Split {
     pub(super) counterfactuals: Option<usize>,
     pub(super) content: Content,
     pub(super) preparation: Preparation,
+    /// None where a program holds the rows.
+    pub(super) sources: Option<Sources>,
 }
 
 /// What the rows of a split hold.
@@ -123,6 +126,19 @@ impl Split {
         }
     }
 
+    /// Whether what a network sees is a crop of the images, which may be at another place in training.
+    #[must_use]
+    pub fn is_cropped(&self) -> bool {
+        matches!(&self.content, Content::Images(views) if views.is_cropped())
+    }
+
+    /// Whether resized crops can be taken of the images: of those that the manifest or
+    /// [`OpenOptions::resized_crops`](crate::OpenOptions::resized_crops) asks for them of, and of those that are too many to be kept.
+    #[must_use]
+    pub fn is_resizable(&self) -> bool {
+        matches!(&self.content, Content::Images(views) if views.are_resized())
+    }
+
     /// The rows of an epoch as they are drawn, `size` at a time, from a shuffled order of them. Texts of about the same
     /// length come into the same batch, and the batches in random order; images stay in the order given.
     #[must_use]
@@ -164,6 +180,12 @@ impl Split {
         }
         let inputs = match &self.content {
             Content::Images(views) => {
+                if !self.is_resizable()
+                    && matches!(augment, Augment::Views { views, .. } if matches!(views.part, RandomView::ResizedCrop { .. }))
+                {
+                    let problem = "has to be set where resized crops are taken: the decoded images were not kept";
+                    return Err(DataError::Option { name: "resized_crops", problem: problem.to_string() });
+                }
                 let images = views.batch(rows, augment)?;
                 Inputs::Images(images.ok_or_else(|| self.batch_error("images that are not there".to_string()))?)
             }
@@ -206,6 +228,12 @@ impl Split {
             Content::Images(_) | Content::Tensors(_) => None,
             Content::Texts(texts) => texts.length(row),
         }
+    }
+
+    /// The file that a row stands in, and where; none where a program holds the rows in memory.
+    #[must_use]
+    pub fn source(&self, row: u32) -> Option<Source<'_>> {
+        self.sources.as_ref()?.of(row)
     }
 
     /// Tells `digest` what the rows are, byte by byte: their labels, attributes and texts with their tokens, the pixels of

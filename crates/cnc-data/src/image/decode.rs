@@ -6,6 +6,7 @@
 //! bits of grey become 8 by rounding, where Pillow cuts values off at 255.
 
 use std::io::Cursor;
+use std::path::Path;
 
 use image::{ColorType, ImageFormat, ImageReader, Limits};
 
@@ -19,6 +20,13 @@ const LEAST: u64 = 16 << 20;
 
 /// How images are called whose formats are read: the ends of their names, in small letters.
 pub const ENDS: [&str; 8] = ["bmp", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
+
+/// Whether a file of this name is one of those images.
+#[must_use]
+pub fn has_image_name(name: &Path) -> bool {
+    let end = name.extension().map(|end| end.to_string_lossy().to_lowercase());
+    end.is_some_and(|end| ENDS.contains(&end.as_str()))
+}
 
 /// Formats of photos that are not read, by the brand that their box of type `ftyp` begins with (ISO/IEC 14496-12, 4.3).
 const BRANDS: [(&str, &str); 11] = [

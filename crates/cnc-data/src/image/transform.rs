@@ -29,6 +29,15 @@ pub struct Transform {
     pub std: [f64; 3],
 }
 
+/// What training shows of every image, anew each time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RandomViews {
+    /// Which part of it.
+    pub part: RandomView,
+    /// Whether every second image is mirrored.
+    pub flip: bool,
+}
+
 /// The part of an image that training shows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RandomView {

@@ -119,6 +119,11 @@ impl Labels {
         }
     }
 
+    /// Whether the value that [`Labels::find`] gives counts through the names, and is none itself.
+    pub(crate) fn is_number_of_name(&self, value: &Cell) -> bool {
+        matches!(&self.rule, Rule::Values { values, .. } if !values.contains_key(value))
+    }
+
     /// Whether a cell could be a name as well as a number of one: 1 where the names are true and false, or yes and no.
     pub(crate) fn is_ambiguous(&self, cell: &Cell) -> bool {
         let Rule::Values { values, listed: false } = &self.rule else { return false };

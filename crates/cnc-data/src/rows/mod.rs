@@ -6,10 +6,13 @@ mod groups;
 mod read;
 mod row;
 mod shares;
+mod sources;
 mod table;
 
 pub use groups::Group;
 pub(crate) use groups::Groups;
 pub(crate) use read::SplitRows;
 pub(crate) use row::{Row, Rows};
+pub use sources::Source;
+pub(crate) use sources::{Files, Sources};
 pub(crate) use table::Table;

@@ -170,12 +170,16 @@ impl Reader<'_> {
         }
         let cells = table.cells(&class.column)?;
         let mut labels = Vec::with_capacity(cells.len());
+        let mut form = LabelForm::default();
         for (row, cell) in cells.into_iter().enumerate() {
             let (label, value) = match class.find(&cell) {
                 Some(found) => found,
                 None if cell.value() == Cell::Integer(-1) => (HIDDEN, cell),
                 None => return Err(unknown(table, class, row, &cell, "class")),
             };
+            if label != HIDDEN {
+                form.check(table, class, row, &value)?;
+            }
             labels.push(label);
             self.cells_seen.insert(value);
         }
@@ -195,8 +199,9 @@ impl Reader<'_> {
                     reach.into_iter().map(|reach| u32::from(reach == Some(true))).collect()
                 }
                 Rule::Values { .. } => {
+                    let mut form = LabelForm::default();
                     let known = |(row, cell): (usize, Cell)| match attribute.find(&cell) {
-                        Some((index, _)) => Ok(index),
+                        Some((index, value)) => form.check(table, attribute, row, &value).map(|()| index),
                         None => Err(unknown(table, attribute, row, &cell, "attribute")),
                     };
                     table.cells(&attribute.column)?.into_iter().enumerate().map(known).collect::<Result<_, _>>()?
@@ -331,6 +336,28 @@ fn unknown(table: &Table, labels: &Labels, row: usize, cell: &Cell, section: &st
         format!("{cell} is none of the manifest's {section}.values: {}{hint}", known.join(", "))
     };
     table.row_error(row, &labels.column, problem)
+}
+
+/// Whether the cells of a column of a file are names or the numbers of names, told by the first of them, and where that stands.
+#[derive(Default)]
+struct LabelForm(Option<(bool, String)>);
+
+impl LabelForm {
+    /// Refuses a cell of the one kind among those of the other: whoever writes both does not count as the manifest does.
+    fn check(&mut self, table: &Table, labels: &Labels, row: usize, value: &Cell) -> Result<(), DataError> {
+        let is_number = labels.is_number_of_name(value);
+        let first = || (is_number, format!("{value} in {}", table.place(row)));
+        let (was_number, first) = self.0.get_or_insert_with(first);
+        if *was_number == is_number {
+            return Ok(());
+        }
+        let (this, that) = if is_number { ("the number of a name", "a name") } else { ("a name", "the number of one") };
+        let problem = format!(
+            "{value} is {this}, and {first} is {that}: write one or the other in all rows, or say in the manifest which value has which \
+             name: values = [...]"
+        );
+        Err(table.row_error(row, &labels.column, problem))
+    }
 }
 
 /// How splits were drawn, where a manifest leaves that to this program.

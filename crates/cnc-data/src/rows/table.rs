@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::manifest::{Attribute, Content, Manifest, Rule};
+use crate::row_place::{RowPlace, RowPlaces};
 use crate::table::parquet::ParquetFile;
 use crate::table::text::{TextForm, TextTable};
 use crate::table::{Cell, DataFile, Location, Reading, Texts, jsonl};
@@ -95,7 +96,31 @@ impl Table {
 
     /// An error about one cell.
     pub(crate) fn row_error(&self, row: usize, column: &str, problem: String) -> DataError {
-        DataError::Row { file: self.name().to_string(), row, column: column.to_string(), problem }
+        if let Self::Text(joined) = self
+            && let Some((other, rows)) =
+                joined.other.as_ref().filter(|(other, _)| other.has(column) && !joined.table.has(column))
+            && let Some(row) = rows.get(row)
+        {
+            return other.row_error(*row, column, problem);
+        }
+        let (file, column) = (self.name().to_string(), column.to_string());
+        DataError::Row { file, place: self.place(row), column, problem }
+    }
+
+    /// Where a row stands.
+    pub(crate) fn place(&self, row: usize) -> RowPlace {
+        match self {
+            Self::Parquet(_) => RowPlace::row(row),
+            Self::Text(joined) => joined.table.place(row),
+        }
+    }
+
+    /// Where its rows stand, for when the table is gone.
+    pub(crate) fn places(&self) -> RowPlaces {
+        match self {
+            Self::Parquet(_) => RowPlaces::Rows,
+            Self::Text(joined) => joined.table.places_of_rows(),
+        }
     }
 }
 
@@ -129,7 +154,7 @@ fn matching(table: &TextTable, other: &TextTable, column: &str) -> Result<Vec<us
     let mut rows: HashMap<&Cell, usize> = HashMap::with_capacity(other.rows());
     for (row, cell) in other.cells(column)?.iter().enumerate() {
         if let Some(earlier) = rows.insert(cell, row) {
-            let problem = format!("{} stands in row {earlier} too", cell.text());
+            let problem = format!("{} stands in {} too", cell.text(), other.place(earlier));
             return Err(other.row_error(row, column, problem));
         }
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::column::{Column, Holds};
 use super::images::ImageFiles;
-use super::{Survey, data_name, names_in, unusable, with_ends};
-use crate::image::decode::ENDS;
+use super::{Survey, data_name, names_in, unusable};
+use crate::image::decode::has_image_name;
 use crate::{DataError, SplitName};
 
 /// An image file and what the folders around it say.
@@ -67,7 +67,8 @@ fn add(
     split: Option<&String>,
 ) -> Result<(), DataError> {
     let names = names_in(&root.join(below))?;
-    let files = with_ends(&names, &ENDS).into_iter().filter(|name| root.join(below).join(name).is_file());
+    let is_image = |name: &&String| has_image_name(Path::new(name)) && root.join(below).join(name).is_file();
+    let files = names.iter().filter(is_image);
     samples.extend(files.map(|name| Sample {
         file: format!("{below}/{name}"),
         class: class.to_string(),

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::{names_in, with_ends};
-use crate::image::decode::ENDS;
+use super::names_in;
+use crate::image::decode::has_image_name;
 
 /// The images of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub enum ImageFiles {
 
 /// The images that a column's values name, if they end as names of images do.
 pub(super) fn named(root: &Path, values: &[String]) -> Option<ImageFiles> {
-    if values.is_empty() || with_ends(values, &ENDS).len() * 10 < values.len() * 9 {
+    let images = values.iter().filter(|value| has_image_name(Path::new(value))).count();
+    if values.is_empty() || images * 10 < values.len() * 9 {
         return None;
     }
     let there = |folder: &Path| values.iter().filter(|value| folder.join(value.trim()).is_file()).count();

@@ -45,7 +45,8 @@ impl Survey {
             let source = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(DataError::Io { path: path.to_path_buf(), source });
         }
-        let tables = with_ends(&names_in(path)?, &TABLE_ENDS);
+        let mut tables = names_in(path)?;
+        tables.retain(|name| is_table(name));
         if tables.is_empty() { folders::survey(path) } else { table::survey(path, tables, data_name(path)) }
     }
 
@@ -70,12 +71,9 @@ fn names_in(folder: &Path) -> Result<Vec<String>, DataError> {
     Ok(names)
 }
 
-fn with_ends(names: &[String], ends: &[&str]) -> Vec<String> {
-    let is_one = |name: &&String| {
-        let end = Path::new(name).extension().map(|end| end.to_string_lossy().to_lowercase());
-        end.is_some_and(|end| ends.contains(&end.as_str()))
-    };
-    names.iter().filter(is_one).cloned().collect()
+fn is_table(name: &str) -> bool {
+    let end = Path::new(name).extension().map(|end| end.to_string_lossy().to_lowercase());
+    end.is_some_and(|end| TABLE_ENDS.contains(&end.as_str()))
 }
 
 fn file_name(path: &Path) -> String {

@@ -82,11 +82,11 @@ pub(super) fn plain(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, [u8]>, String> {
 }
 
 /// What is wrong with a row that is not UTF-8, the first of `body`, which ends the file.
-pub(super) fn not_utf8(bytes: &[u8], body: &[u8], row: usize, line: u64) -> String {
+pub(super) fn not_utf8(bytes: &[u8], body: &[u8], line: u64) -> String {
     let good = std::str::from_utf8(body).map_or_else(|e| e.valid_up_to(), str::len);
     let near = body.get(good.saturating_sub(12)..(good + 8).min(body.len())).unwrap_or_default();
     format!(
-        "row {row} is not UTF-8 text (byte {} of the file, line {line}: {:?}); {}",
+        "line {line} is not UTF-8 text (byte {} of the file: {:?}); {}",
         bytes.len() - body.len() + good,
         near.escape_ascii().to_string(),
         CONVERT

@@ -1,6 +1,6 @@
 //! JSON Lines: one object a line, whose keys are the columns.
 //!
-//! Empty lines are passed over. Rows count from 0, lines from 1, as editors count them; messages name both.
+//! Empty lines are passed over. Messages name lines, from 1, as editors count.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use crate::DataError;
 ///
 /// # Errors
 /// The file is missing or empty, or a line is not UTF-8, not one JSON object, names a wanted key twice or has a value
-/// that cannot be read as what is wanted: with row and line.
+/// that cannot be read as what is wanted: with its line.
 pub fn open(file: DataFile, wanted: &[(&str, Reading)]) -> Result<TextTable, DataError> {
     let bytes = plain(file.read()?).map_err(|problem| DataError::File { file: file.name.clone(), problem })?;
     let body = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
@@ -28,16 +28,16 @@ pub fn open(file: DataFile, wanted: &[(&str, Reading)]) -> Result<TextTable, Dat
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let row = table.rows;
-        let text = std::str::from_utf8(line).map_err(|_| table.error(not_utf8(&bytes, body, row, number)))?;
+        let row = table.rows();
+        table.lines.push(number);
+        let text = std::str::from_utf8(line).map_err(|_| table.error(not_utf8(&bytes, body, number.into())))?;
         let values = parsed(text, wanted, &mut names)
-            .map_err(|(column, said)| table.error(format!("row {row} (line {number}, column {column}): {said}")))?;
+            .map_err(|(column, said)| table.error(format!("line {number}, column {column}: {said}")))?;
         for (((name, _), column), value) in wanted.iter().zip(&mut columns).zip(values) {
-            put(column, value).map_err(|problem| table.row_error(row, name, format!("{problem} (line {number})")))?;
+            put(column, value).map_err(|problem| table.row_error(row, name, problem))?;
         }
-        table.rows += 1;
     }
-    if table.rows == 0 {
+    if table.rows() == 0 {
         return Err(table.error("is empty: one JSON object a line is needed".to_string()));
     }
     table.finish(names, wanted.iter().copied().zip(columns));
@@ -195,24 +195,21 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named_with_row_line_and_column() {
+    fn a_bad_line_is_named_with_its_number_and_column() {
         let good = "{\"text\": \"a\", \"y\": 1, \"share\": 1}\n\n";
         let cases = [
-            ("{\"text\": \"a\", \"y\" 1}", "row 1 (line 3, column 19): expected `:`"),
-            ("{\"text\": \"a\"", "row 1 (line 3, column 12): EOF while parsing an object"),
-            ("[1, 2]", "row 1 (line 3, column 0): invalid type: sequence, expected one JSON object a line"),
+            ("{\"text\": \"a\", \"y\" 1}", "line 3, column 19: expected `:`"),
+            ("{\"text\": \"a\"", "line 3, column 12: EOF while parsing an object"),
+            ("[1, 2]", "line 3, column 0: invalid type: sequence, expected one JSON object a line"),
             ("{\"y\": 1, \"y\": 2, \"text\": \"a\"}", "the key `y` stands twice"),
-            ("{\"y\": 1, \"text\": \"a\"} {}", "row 1 (line 3, column 23): trailing characters"),
-            ("{\"y\": 1, \"text\": \"a\0b\"}", "row 1 (line 3, column 20): control character"),
-            ("{\"y\": 1}", "row 1: column `text`: is missing; every row needs a text here (line 3)"),
-            ("{\"y\": 1, \"text\": null}", "row 1: column `text`: is null"),
-            ("{\"y\": 1, \"text\": 7}", "row 1: column `text`: is a number"),
-            ("{\"y\": null, \"text\": \"a\"}", "row 1: column `y`: is null"),
-            (
-                "{\"y\": 1, \"text\": \"a\", \"share\": \"much\"}",
-                "row 1: column `share`: \"much\" is not a number (line 3)",
-            ),
-            ("{\"y\": 1, \"text\": \"a\", \"share\": [1]}", "row 1: column `share`: is a list; a number is needed"),
+            ("{\"y\": 1, \"text\": \"a\"} {}", "line 3, column 23: trailing characters"),
+            ("{\"y\": 1, \"text\": \"a\0b\"}", "line 3, column 20: control character"),
+            ("{\"y\": 1}", "line 3: column `text`: is missing; every row needs a text here"),
+            ("{\"y\": 1, \"text\": null}", "line 3: column `text`: is null"),
+            ("{\"y\": 1, \"text\": 7}", "line 3: column `text`: is a number"),
+            ("{\"y\": null, \"text\": \"a\"}", "line 3: column `y`: is null"),
+            ("{\"y\": 1, \"text\": \"a\", \"share\": \"much\"}", "line 3: column `share`: \"much\" is not a number"),
+            ("{\"y\": 1, \"text\": \"a\", \"share\": [1]}", "line 3: column `share`: is a list; a number is needed"),
         ];
         for (line, expected) in cases {
             let message = refusal(format!("{good}{line}\n"));
@@ -223,14 +220,14 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf_8_are_named_with_their_place() {
         let message = refusal(b"{\"text\": \"a\", \"y\": 1}\n{\"text\": \"caf\xe9\", \"y\": 1}\n");
-        assert!(message.contains("row 1 is not UTF-8 text (byte 35 of the file, line 2:"), "{message}");
+        assert!(message.contains("line 2 is not UTF-8 text (byte 35 of the file:"), "{message}");
     }
 
     #[test]
     fn an_escaped_nul_is_part_of_the_text_and_half_a_pair_of_surrogates_is_an_error() {
         let table = read("{\"text\": \"a\\u0000b\", \"y\": 1}").unwrap();
         assert_eq!(table.texts("text").unwrap().get(0), Some("a\0b"));
-        assert!(refusal("{\"text\": \"\\ud83d\", \"y\": 1}").contains("row 0 (line 1, column"));
+        assert!(refusal("{\"text\": \"\\ud83d\", \"y\": 1}").contains("line 1, column"));
     }
 
     #[test]

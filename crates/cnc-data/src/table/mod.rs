@@ -19,4 +19,5 @@ mod texts;
 pub use cell::Cell;
 pub use column::Reading;
 pub use file::{DataFile, Location};
+
 pub use texts::Texts;

@@ -23,6 +23,7 @@ use super::pages::{self, Bytewise};
 use super::{Cell, DataFile, Location};
 use crate::DataError;
 use crate::image::ImageError;
+use crate::row_place::RowPlace;
 
 /// Values read at a time.
 const BATCH_ROWS: usize = 1024;
@@ -126,7 +127,8 @@ impl ParquetFile {
 
     /// An error about one cell.
     pub(crate) fn row_error(&self, row: usize, column: &str, problem: String) -> DataError {
-        DataError::Row { file: self.file.name.clone(), row, column: column.to_string(), problem }
+        let place = RowPlace::row(row);
+        DataError::Row { file: self.file.name.clone(), place, column: column.to_string(), problem }
     }
 
     /// Position of the column of values at a path of names; nothing that repeats within a row is one.
@@ -407,7 +409,7 @@ impl ImageRows<'_> {
 
     /// An error about image `i` of these rows.
     pub(crate) fn error(&self, i: usize, problem: &ImageError) -> DataError {
-        let (row, column) = (self.first + i, self.column.clone());
-        DataError::Image { file: self.file.name().to_string(), row, column, image: None, problem: problem.clone() }
+        let (place, column) = (RowPlace::row(self.first + i), self.column.clone());
+        DataError::Image { file: self.file.name().to_string(), place, column, image: None, problem: problem.clone() }
     }
 }

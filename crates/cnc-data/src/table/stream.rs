@@ -174,8 +174,6 @@ struct Csv {
     place: usize,
     column: String,
     columns: usize,
-    /// Records that were read.
-    rows: u64,
     record: ByteRecord,
 }
 
@@ -195,7 +193,7 @@ impl Csv {
             return Err(fails(format!("has two columns `{column}`; rename or remove one of them")));
         }
         let columns = header.len();
-        Ok(Self { records, place, column: column.to_string(), columns, rows: 0, record })
+        Ok(Self { records, place, column: column.to_string(), columns, record })
     }
 
     fn next(&mut self) -> Option<Result<Line, String>> {
@@ -204,17 +202,16 @@ impl Csv {
             Ok(false) => return None,
             Err(problem) => return Some(Err(problem)),
         }
-        let (line, row) = (line_of(&self.record), self.rows);
-        self.rows += 1;
+        let line = line_of(&self.record);
         if self.record.len() != self.columns {
             return Some(Ok(Err(format!(
-                "row {row} (line {line}) has {} values where the header has {}: a comma inside a value needs quotes \
+                "line {line} has {} values where the header has {}: a comma inside a value needs quotes \
                  around the value",
                 self.record.len(),
                 self.columns
             ))));
         }
-        let place = format!("row {row} (line {line}): column `{}`", self.column);
+        let place = format!("line {line}: column `{}`", self.column);
         Some(Ok(text(self.record.get(self.place).unwrap_or_default().to_vec(), &place)))
     }
 }
@@ -284,9 +281,7 @@ mod tests {
     fn a_bad_row_is_named_and_the_next_one_is_read() {
         let found = table(b"id,text\n1,a,b\n2\n3,\xff\n4,d\n").unwrap();
         for (row, words) in
-            ["row 0 (line 2) has 3 values", "row 1 (line 3) has 1 values", "row 2 (line 4): column `text` is not UTF-8"]
-                .iter()
-                .enumerate()
+            ["line 2 has 3 values", "line 3 has 1 values", "line 4: column `text` is not UTF-8"].iter().enumerate()
         {
             let problem = found[row].clone().unwrap_err();
             assert!(problem.contains(words), "{problem}");

@@ -6,7 +6,7 @@
 //! and line breaks in them are understood. Two habits of published lists are too: a first line that holds nothing but
 //! the number of rows, and a header without a name for its first column.
 //!
-//! Rows count from 0, as pandas counts them.
+//! Messages name the line that a row begins in, from 1, as editors count.
 
 use std::collections::HashMap;
 
@@ -17,6 +17,7 @@ use super::encoding::{CONVERT, not_utf8, plain};
 use super::records::{Form, Records, form, line_of};
 use super::{Cell, DataFile, Texts};
 use crate::DataError;
+use crate::row_place::{RowPlace, RowPlaces};
 
 /// Fields of a row that a message shows.
 const SHOWN: usize = 8;
@@ -29,7 +30,8 @@ pub struct TextTable {
     file: DataFile,
     names: Vec<String>,
     columns: HashMap<(String, Reading), Column>,
-    pub(super) rows: usize,
+    /// The line that each row begins in, from 1.
+    pub(super) lines: Vec<u32>,
 }
 
 /// What a text table leaves to those who know it.
@@ -57,11 +59,7 @@ impl TextTable {
         let Some(first) = lines.next().transpose().map_err(|e| table.error(e))? else {
             return Err(table.error("is empty: a header and rows are needed".to_string()));
         };
-        let not_utf8 = |record: &ByteRecord, row: Option<usize>| match row {
-            Some(row) => not_utf8(&bytes, body, row, line_of(record)),
-            None => format!("the header is not UTF-8 text; {CONVERT}"),
-        };
-        let header = fields(&first).ok_or_else(|| table.error(not_utf8(&first, None)))?;
+        let header = fields(&first).ok_or_else(|| table.error(format!("the header is not UTF-8 text; {CONVERT}")))?;
         let header: Vec<String> = header.into_iter().map(str::to_string).collect();
         let (names, pending) = match form.names {
             Some(names) if header != names => (names.to_vec(), Some(first)),
@@ -76,21 +74,21 @@ impl TextTable {
         let mut columns: Vec<Column> = places.iter().map(|(_, reading, _)| Column::new(*reading)).collect();
         for record in pending.into_iter().map(Ok).chain(lines) {
             let record = record.map_err(|e| table.error(e))?;
-            let row = table.rows;
-            let texts = fields(&record).ok_or_else(|| table.error(not_utf8(&record, Some(row))))?;
+            let (row, line) = (table.lines.len(), line_of(&record));
+            table.lines.push(u32::try_from(line).unwrap_or(u32::MAX));
+            let texts = fields(&record).ok_or_else(|| table.error(not_utf8(&bytes, body, line)))?;
             if texts.len() != table.names.len() {
-                return Err(table.wrong_length(row, &texts));
+                return Err(table.wrong_length(line, &texts));
             }
             for ((name, _, place), column) in places.iter().zip(&mut columns) {
                 let text = texts.get(*place).copied().unwrap_or_default();
                 column.push(text).map_err(|problem| table.row_error(row, name, problem))?;
             }
-            table.rows += 1;
         }
         if let Some(count) = count
-            && count != table.rows
+            && count != table.rows()
         {
-            let problem = format!("says in its first line that it has {count} rows, but has {}", table.rows);
+            let problem = format!("says in its first line that it has {count} rows, but has {}", table.rows());
             return Err(table.file.damaged(problem));
         }
         let names = std::mem::take(&mut table.names);
@@ -99,7 +97,7 @@ impl TextTable {
     }
 
     pub(super) fn new(file: DataFile) -> Self {
-        Self { file, names: Vec::new(), columns: HashMap::new(), rows: 0 }
+        Self { file, names: Vec::new(), columns: HashMap::new(), lines: Vec::new() }
     }
 
     /// Takes what was read.
@@ -121,7 +119,17 @@ impl TextTable {
     /// Number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.rows
+        self.lines.len()
+    }
+
+    /// Where a row stands.
+    pub(crate) fn place(&self, row: usize) -> RowPlace {
+        self.lines.get(row).map_or(RowPlace::row(row), |line| RowPlace::Line(*line))
+    }
+
+    /// Where its rows stand, for when the table is gone.
+    pub(crate) fn places_of_rows(&self) -> RowPlaces {
+        RowPlaces::Lines(self.lines.as_slice().into())
     }
 
     /// The names of its columns, read or not.
@@ -184,7 +192,7 @@ impl TextTable {
 
     /// An error about one cell.
     pub(crate) fn row_error(&self, row: usize, column: &str, problem: String) -> DataError {
-        DataError::Row { file: self.file.name.clone(), row, column: column.to_string(), problem }
+        DataError::Row { file: self.file.name.clone(), place: self.place(row), column: column.to_string(), problem }
     }
 
     pub(super) fn error(&self, problem: String) -> DataError {
@@ -207,7 +215,7 @@ impl TextTable {
         Ok(places)
     }
 
-    fn wrong_length(&self, row: usize, texts: &[&str]) -> DataError {
+    fn wrong_length(&self, line: u64, texts: &[&str]) -> DataError {
         let start: Vec<String> = texts.iter().take(SHOWN).map(|text| shortened(text)).collect();
         let more = if texts.len() > SHOWN { " ..." } else { "" };
         let missing = match self.names.get(texts.len()) {
@@ -215,7 +223,7 @@ impl TextTable {
             None => "a comma inside a value needs quotes around the value".to_string(),
         };
         self.error(format!(
-            "row {row} has {} values where the header has {}: {missing} (the row: {}{more})",
+            "line {line} has {} values where the header has {}: {missing} (the row: {}{more})",
             texts.len(),
             self.names.len(),
             start.join(" | ")
@@ -398,11 +406,11 @@ mod tests {
     #[test]
     fn a_short_or_long_row_is_named_with_what_it_lacks() {
         let message = refusal("image,place,y\na.jpg,0,1\nb.jpg,0\n");
-        assert!(message.contains("row 1 has 2 values where the header has 3: `y`"), "{message}");
+        assert!(message.contains("line 3 has 2 values where the header has 3: `y`"), "{message}");
         let message = refusal("image,y\na,b.jpg,0\n");
-        assert!(message.contains("row 0 has 3 values"), "{message}");
+        assert!(message.contains("line 2 has 3 values"), "{message}");
         let message = refusal("image,y\na.jpg,0\nb,c.jpg,0\n");
-        assert!(message.contains("row 1 has 3 values") && message.contains("needs quotes"), "{message}");
+        assert!(message.contains("line 3 has 3 values") && message.contains("needs quotes"), "{message}");
     }
 
     #[test]
@@ -457,15 +465,15 @@ mod tests {
     }
 
     #[test]
-    fn latin_1_is_named_with_its_row_and_place() {
+    fn latin_1_is_named_with_its_line_and_place() {
         let message = refusal(b"image,y\na.jpg,1\ncaf\xe9.jpg,0\n");
-        assert!(message.contains("row 1 is not UTF-8") && message.contains("byte 19 of the file, line 3"), "{message}");
+        assert!(message.contains("line 3 is not UTF-8") && message.contains("byte 19 of the file"), "{message}");
         assert!(message.contains("iconv"), "{message}");
     }
 
     #[test]
     fn an_empty_value_is_named_and_words_for_nothing_stay_words() {
-        assert!(refusal("image,y\na.jpg,0\nb.jpg,\n").contains("row 1: column `y`: is empty"));
+        assert!(refusal("image,y\na.jpg,0\nb.jpg,\n").contains("line 3: column `y`: is empty"));
         let table = open("image,y\nnull,NA\n", &["image", "y"]).unwrap();
         assert_eq!((column(&table, "image"), column(&table, "y")), (vec!["null".into()], vec!["NA".into()]));
     }
@@ -473,7 +481,7 @@ mod tests {
     #[test]
     fn the_byte_that_is_not_utf_8_is_counted_from_the_start_of_the_file_even_inside_quotes() {
         let message = refusal(b"\xef\xbb\xbfimage,y\n\"a\nb\nc\xff\",1\n");
-        assert!(message.contains("row 0 is not UTF-8 text (byte 17 of the file"), "{message}");
+        assert!(message.contains("line 2 is not UTF-8 text (byte 17 of the file"), "{message}");
         assert!(refusal(b"image,\xff\na,1\n").contains("the header is not UTF-8"));
         assert!(refusal(b"\xff\xfei\0,").contains("looks like UTF-16 and is not"));
     }
@@ -489,7 +497,7 @@ mod tests {
         assert_eq!((0..4).map(|row| texts.get(row).unwrap()).collect::<Vec<_>>(), ["  two  ", "", "NA", "\n"]);
         assert_eq!(table.numbers("share").unwrap(), [Some(0.5), None, Some(1.0), Some(0.1)]);
         let message = TextTable::open(file(), &[("text", Reading::Numbers)], form).unwrap_err().to_string();
-        assert!(message.contains("row 0: column `text`: \"two\" is not a number"), "{message}");
+        assert!(message.contains("line 2: column `text`: \"two\" is not a number"), "{message}");
     }
 
     #[test]

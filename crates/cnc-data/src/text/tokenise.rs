@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use tokenizers::{Encoding, Tokenizer};
+use tokenizers::{Encoding, ModelWrapper, Tokenizer};
 
 use super::cache::Hash;
 use super::length::check_length;
@@ -21,6 +21,8 @@ const OF_BERT: [&str; 4] = ["BertTokenizer", "DistilBertTokenizer", "ElectraToke
 const FAST: &str = "Fast";
 /// The share of unknown tokens from which on texts are said to be in another language, or another case, in %.
 const MANY_UNKNOWN: usize = 5;
+/// Rows by which embeddings are longer than their vocabulary, up to multiples of 64.
+const PADDING: u64 = 63;
 /// The special tokens of BERT; the last two begin and end a text.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[MASK]", "[CLS]", "[SEP]"];
 
@@ -55,7 +57,7 @@ impl TextTokenizer {
         check_length(max_length).map_err(|problem| DataError::Option { name: "max_length", problem })?;
         let bytes = fs::read(&file).map_err(|e| wrong(format!("cannot be read ({e})")))?;
         let is_json = file.extension().is_some_and(|extension| extension == "json");
-        let (json, notes) = if is_json { (bytes, Vec::new()) } else { word_piece(&file, &bytes)? };
+        let (json, mut notes) = if is_json { (bytes, Vec::new()) } else { word_piece(&file, &bytes)? };
         let damaged = |e: &dyn std::fmt::Display| {
             wrong(format!("is not a tokenizer that can be read ({e}); fetch the model's own again"))
         };
@@ -77,7 +79,9 @@ impl TextTokenizer {
         let vocabulary = tokenizer.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         let model = file.with_file_name("config.json");
         if model.is_file() {
-            Limits::read(&model)?.check(&file, max_length, vocabulary)?;
+            let limits = Limits::read(&model)?;
+            limits.check(&file, max_length, vocabulary)?;
+            notes.extend(limits.doubt(&file, tokenizer.get_model(), vocabulary)?);
         }
         let mut identity = Sha256::new();
         identity.update((max_length as u64).to_le_bytes());
@@ -206,6 +210,7 @@ struct Limits {
     file: PathBuf,
     positions: Option<u64>,
     vocabulary: Option<u64>,
+    is_bert: bool,
 }
 
 impl Limits {
@@ -218,7 +223,8 @@ impl Limits {
         let config: Map<String, Value> = serde_json::from_str(&text).map_err(|e| wrong(&e))?;
         let number = |key: &str| config.get(key).and_then(Value::as_u64);
         let (positions, vocabulary) = (number("max_position_embeddings"), number("vocab_size"));
-        Ok(Self { file: file.to_path_buf(), positions, vocabulary })
+        let is_bert = config.get("model_type").and_then(Value::as_str) == Some("bert");
+        Ok(Self { file: file.to_path_buf(), positions, vocabulary, is_bert })
     }
 
     fn check(&self, tokenizer: &Path, max_length: usize, vocabulary: usize) -> Result<(), DataError> {
@@ -238,6 +244,34 @@ impl Limits {
             return Err(DataError::File { file: tokenizer.display().to_string(), problem });
         }
         Ok(())
+    }
+
+    /// What speaks against the tokenizer being the model's own: fewer tokens than it embeds, beyond what checkpoints are padded
+    /// with. BERT's own splits words by WordPiece; one that does not and has another number of tokens is of another model.
+    fn doubt(&self, tokenizer: &Path, model: &ModelWrapper, vocabulary: usize) -> Result<Option<String>, DataError> {
+        let Some(embedded) = self.vocabulary.filter(|embedded| vocabulary as u64 + PADDING < *embedded) else {
+            return Ok(None);
+        };
+        let kind = kind(model);
+        let problem = format!(
+            "has {vocabulary} tokens ({kind}), and the model embeds {embedded} (vocab_size of {})",
+            self.file.display()
+        );
+        if self.is_bert && !matches!(model, ModelWrapper::WordPiece(_)) {
+            let problem = format!("{problem}: it belongs to another model; BERT's splits words by WordPiece");
+            return Err(DataError::File { file: tokenizer.display().to_string(), problem });
+        }
+        Ok(Some(format!("warning: {} {problem}: does it belong to this model?", tokenizer.display())))
+    }
+}
+
+/// How a tokenizer splits words, for messages.
+fn kind(model: &ModelWrapper) -> &'static str {
+    match model {
+        ModelWrapper::BPE(_) => "BPE",
+        ModelWrapper::WordPiece(_) => "WordPiece",
+        ModelWrapper::WordLevel(_) => "whole words",
+        ModelWrapper::Unigram(_) => "Unigram",
     }
 }
 

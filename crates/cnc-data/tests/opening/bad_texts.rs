@@ -13,15 +13,15 @@ fn wants(message: &str, parts: &[&str]) {
 #[test]
 fn a_share_that_is_none_is_named_with_its_row() {
     let cases = [
-        ("a,train,1.2,,", "row 1: column `toxicity`: 1.2 is not a share in [0, 1]"),
-        ("a,train,-0.1,,", "row 1: column `toxicity`: -0.1 is not a share"),
-        ("a,train,inf,,", "row 1: column `toxicity`: inf is not a share"),
-        ("a,train,nan,,", "row 1: column `toxicity`: \"nan\" is not a number"),
-        ("a,train,very,,", "row 1: column `toxicity`: \"very\" is not a number"),
-        ("a,train,,,", "row 1: column `toxicity`: is empty; every row needs a share"),
-        ("a,train,0,1.5,", "row 1: column `male`: 1.5 is not a share"),
-        ("a,train,0,,some", "row 1: column `black`: \"some\" is not a number"),
-        ("a,later,0,,", "row 1: column `split`: \"later\" belongs to no split"),
+        ("a,train,1.2,,", "line 3: column `toxicity`: 1.2 is not a share in [0, 1]"),
+        ("a,train,-0.1,,", "line 3: column `toxicity`: -0.1 is not a share"),
+        ("a,train,inf,,", "line 3: column `toxicity`: inf is not a share"),
+        ("a,train,nan,,", "line 3: column `toxicity`: \"nan\" is not a number"),
+        ("a,train,very,,", "line 3: column `toxicity`: \"very\" is not a number"),
+        ("a,train,,,", "line 3: column `toxicity`: is empty; every row needs a share"),
+        ("a,train,0,1.5,", "line 3: column `male`: 1.5 is not a share"),
+        ("a,train,0,,some", "line 3: column `black`: \"some\" is not a number"),
+        ("a,later,0,,", "line 3: column `split`: \"later\" belongs to no split"),
     ];
     for (row, expected) in cases {
         wants(&Comments::new(&["ok,train,0,0,0", row]).refusal(), &["comments.csv", expected]);
@@ -42,7 +42,7 @@ fn latin_1_is_named_with_the_first_byte_that_is_no_utf_8_and_utf_16_is_read() {
     let latin: Vec<u8> = table.chars().map(|c| c as u8).collect();
     let place = latin.iter().position(|byte| *byte == 0xe9).unwrap();
     comments.write("comments.csv", latin);
-    wants(&comments.refusal(), &[&format!("row 1 is not UTF-8 text (byte {place} of the file"), "iconv -f latin1"]);
+    wants(&comments.refusal(), &[&format!("line 3 is not UTF-8 text (byte {place} of the file"), "iconv -f latin1"]);
     let wide: Vec<u8> = [0xfeff].into_iter().chain(table.encode_utf16()).flat_map(u16::to_le_bytes).collect();
     comments.write("comments.csv", wide);
     // What is missing now is a row of the other splits.

@@ -234,12 +234,19 @@ fn what_could_be_read_in_two_ways_or_in_none_is_refused_by_name() {
     pictures.write("t.csv", csv(["0", "1"], ","));
     assert!(refusal("[\"1\", \"2\"]", "").contains("0 is none of the manifest's class.values: 1, 2"));
     assert!(refusal("[\"1\", \"1.0\"]", "").contains("are the same value"));
+    pictures.write("t.csv", csv(["no", "1"], ","));
+    let mixed = refusal("[\"no\", \"yes\"]", "");
+    assert!(
+        mixed.contains("line 3") && mixed.contains("1 is the number of a name, and \"no\" in line 2 is a name"),
+        "{mixed}"
+    );
+    assert!(pictures.open("t.csv", "[\"no\", \"yes\"]", "values = [\"no\", 1]").is_ok());
     for (word, said) in
         [("", "is empty"), ("NaN", "\"NaN\" is none of"), ("None", "\"None\" is none of"), ("-", "\"-\" is none of")]
     {
         pictures.write("t.csv", csv(["no", word], ","));
         let message = refusal("[\"no\", \"yes\"]", "");
-        assert!(message.contains("row 1") && message.contains("`y`") && message.contains(said), "{message}");
+        assert!(message.contains("line 3") && message.contains("`y`") && message.contains(said), "{message}");
         assert!(word.is_empty() || message.contains("leave the row out"), "{message}");
     }
 }

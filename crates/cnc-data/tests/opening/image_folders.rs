@@ -4,7 +4,9 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use cnc_data::{Augment, DataError, Dataset, HubCache, Inputs, Manifest, OpenOptions, Remedy, SplitName};
+use cnc_data::{
+    Augment, DataError, Dataset, HubCache, Inputs, Manifest, OpenOptions, RandomView, RandomViews, Remedy, SplitName,
+};
 use image::{ImageFormat, RgbImage};
 use tempfile::TempDir;
 
@@ -37,6 +39,7 @@ resize = 16
 /// A folder of 4 groups of 8 images and their table. Row i has class i % 2, place i / 2 % 2 and split i / 4 % 4 % 3.
 struct Birds {
     folder: TempDir,
+    in_memory: u64,
 }
 
 fn picture(i: u8) -> RgbImage {
@@ -55,7 +58,7 @@ fn split_of(i: u8) -> u8 {
 
 impl Birds {
     fn new() -> Self {
-        let birds = Self { folder: tempfile::tempdir().unwrap() };
+        let birds = Self { folder: tempfile::tempdir().unwrap(), in_memory: OpenOptions::default().in_memory };
         birds.write("dataset.toml", MANIFEST);
         fs::create_dir(birds.path("a")).unwrap();
         let mut table = "img_filename,y,place,split\n".to_string();
@@ -83,7 +86,7 @@ impl Birds {
     }
 
     fn options(&self) -> OpenOptions {
-        OpenOptions { hub: HubCache::new(self.path("cache")), ..OpenOptions::default() }
+        OpenOptions { hub: HubCache::new(self.path("cache")), in_memory: self.in_memory, ..OpenOptions::default() }
     }
 
     fn open_with(&self, options: &OpenOptions) -> Result<Dataset, DataError> {
@@ -96,8 +99,7 @@ impl Birds {
 
     /// Makes the images be decoded on demand, as those of a large dataset are.
     fn on_demand(self) -> Self {
-        self.edit("dataset.toml", "resize = 16", "resize = 16\naugment = \"resized-crop\"");
-        self
+        Self { in_memory: 0, ..self }
     }
 }
 
@@ -137,8 +139,30 @@ fn images_that_are_kept_and_images_on_demand_are_the_same_to_the_bit() {
 }
 
 #[test]
+fn resized_crops_are_the_same_whoever_asks_for_them_and_wherever_the_images_are() {
+    let part = RandomView::ResizedCrop { scale: [0.3, 0.9], ratio: [0.8, 1.25] };
+    let views = Augment::Views { seed: 4, views: RandomViews { part, flip: true } };
+    let mut seen = Vec::new();
+    for birds in [Birds::new(), Birds::new().on_demand()] {
+        let asked = birds.open_with(&OpenOptions { resized_crops: true, ..birds.options() }).unwrap();
+        seen.push(values(&asked, &[0, 5, 5], views));
+        // Asked for by the manifest.
+        birds.edit(
+            "dataset.toml",
+            "resize = 16",
+            "resize = 16\nflip = true\naugment = \"resized-crop\"\nscale = [0.3, 0.9]\nratio = [0.8, 1.25]",
+        );
+        seen.push(values(&birds.open().unwrap(), &[0, 5, 5], Augment::Random { seed: 4 }));
+    }
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+    let message = Birds::new().open().unwrap().train.batch(&[0], views).unwrap_err().to_string();
+    assert!(message.contains("resized_crops: has to be set"), "{message}");
+}
+
+#[test]
 fn a_random_resized_crop_is_a_function_of_its_seed_and_flips_are_mirrors() {
-    let birds = Birds::new().on_demand();
+    let birds = Birds::new();
+    birds.edit("dataset.toml", "resize = 16", "resize = 16\naugment = \"resized-crop\"");
     let dataset = birds.open().unwrap();
     let random = |seed| values(&dataset, &[0, 1, 2, 0], Augment::Random { seed });
     assert_eq!(random(1), random(1));
@@ -205,7 +229,56 @@ fn every_kind_of_file_that_is_no_image_is_named_with_its_row_when_the_dataset_op
         ),
     ];
     for (spoil, problem) in kinds {
-        refused(|birds| spoil(&birds.path(SPOILT)), &["metadata.csv", "row 9", "`img_filename`", SPOILT, problem]);
+        refused(|birds| spoil(&birds.path(SPOILT)), &["metadata.csv", "line 11", "`img_filename`", SPOILT, problem]);
+    }
+}
+
+#[test]
+fn all_images_that_are_missing_are_in_one_report_with_what_was_meant() {
+    let spoil = |birds: &Birds| {
+        birds.edit("metadata.csv", "a/5.jpg", "a/5.JPG");
+        birds.edit("metadata.csv", "a/9.jpg", "a\\9.jpg");
+        birds.edit("metadata.csv", "a/11.jpg", "a/11.png");
+        birds.edit("metadata.csv", "a/17.jpg", "a/gone.jpg");
+    };
+    let parts = [
+        "metadata.csv: column `img_filename`: 4 of 32 images are not there",
+        "line 7 a/5.JPG (a/5.jpg is there: capitals count)",
+        "line 11 a\\9.jpg (a/9.jpg is there: write / for \\)",
+        "line 13 a/11.png (a/11.jpg is there)",
+        "correct the rows or the folder",
+    ];
+    refused(spoil, &parts);
+    let birds = Birds::new();
+    spoil(&birds);
+    let error = birds.open().unwrap_err();
+    assert_eq!(error.remedy(), Some(Remedy::SkipUnreadable));
+    let dataset = birds.open_with(&OpenOptions { skip_unreadable: true, ..birds.options() }).unwrap();
+    assert_eq!(dataset.skipped.len(), 4);
+}
+
+#[test]
+fn images_without_rows_and_rows_that_contradict_each_other_are_said() {
+    for birds in [Birds::new(), Birds::new().on_demand()] {
+        assert_eq!(birds.open().unwrap().notes, [""; 0]);
+        fs::copy(birds.path("a/1.jpg"), birds.path("a/new.jpg")).unwrap();
+        fs::copy(birds.path("a/1.jpg"), birds.path("a/old.JPEG")).unwrap();
+        birds.write("a/notes.txt", "no image");
+        // Two rows of training with two classes, and a row of the test split that is one of training.
+        birds.edit("metadata.csv", "a/2.jpg", "a/1.jpg");
+        birds.edit("metadata.csv", "a/9.jpg", "a/3.jpg");
+        let notes = birds.open().unwrap().notes.join("\n");
+        wants(
+            &notes,
+            &[
+                "4 images in",
+                "are in no row of the table and left out, for example a/2.jpg",
+                "warning: 1 row of an image that another row names with another class",
+                "for example a/1.jpg in line 3 of",
+                "warning: 1 row of an image that is in another split too",
+                "metadata.csv and line 11 of",
+            ],
+        );
     }
 }
 
@@ -223,7 +296,7 @@ fn too_many_pixels_are_refused_by_number_until_the_limit_is_raised() {
         birds.write(SPOILT, &large);
         let options = OpenOptions { max_pixels: 59_999, ..birds.options() };
         let error = birds.open_with(&options).unwrap_err();
-        wants(&error.to_string(), &["row 9", SPOILT, "300 x 200", "59999"]);
+        wants(&error.to_string(), &["line 11", SPOILT, "300 x 200", "59999"]);
         assert_eq!(error.remedy(), Some(Remedy::RaiseMaxPixels));
         birds.open_with(&OpenOptions { max_pixels: 60_000, ..birds.options() }).unwrap();
     }
@@ -234,7 +307,7 @@ fn an_image_outside_the_folder_is_refused_however_it_is_reached() {
     let outside = tempfile::tempdir().unwrap();
     let secret = outside.path().join("secret.jpg");
     fs::write(&secret, encoded(&picture(1), ImageFormat::Jpeg)).unwrap();
-    let parts = ["row 9", "outside the dataset's folder"];
+    let parts = ["line 11", "outside the dataset's folder"];
     refused(|birds| birds.edit("metadata.csv", SPOILT, "../secret.jpg"), &parts);
     refused(|birds| birds.edit("metadata.csv", SPOILT, "a/../../secret.jpg"), &parts);
     refused(|birds| birds.edit("metadata.csv", SPOILT, secret.to_str().unwrap()), &parts);
@@ -277,9 +350,9 @@ fn unreadable_images_are_left_out_and_listed_where_that_is_asked_for() {
             dataset.skipped.iter().map(|skipped| (skipped.split, skipped.problem.as_str())).collect();
         assert_eq!(skipped.len(), 3, "{skipped:?}");
         for (split, row, name) in [
-            (SplitName::Train, "row 3", "a/3.jpg"),
-            (SplitName::Train, "row 17", "a/17.jpg"),
-            (SplitName::Test, "row 9", SPOILT),
+            (SplitName::Train, "line 5", "a/3.jpg"),
+            (SplitName::Train, "line 19", "a/17.jpg"),
+            (SplitName::Test, "line 11", SPOILT),
         ] {
             assert!(
                 skipped.iter().any(|(of, problem)| *of == split && problem.contains(row) && problem.contains(name)),
@@ -312,10 +385,10 @@ fn what_is_wrong_with_a_table_is_named() {
     let table = |from: &'static str, to: &'static str| move |birds: &Birds| birds.edit("metadata.csv", from, to);
     refused(table("img_filename,y,", "img_filename,label,"), &["metadata.csv", "no column `y`", "label, place"]);
     refused(table("img_filename,y,place", "img_filename,y,y"), &["two columns `y`"]);
-    refused(table("a/5.jpg,1,0,1", "a/5.jpg,1"), &["row 5 has 2 values where the header has 4", "`place`"]);
-    refused(table("a/5.jpg,1,", "a/5.jpg,cat,"), &["row 5", "`y`", "\"cat\" is none of"]);
-    refused(table("a/5.jpg,1,0,1", "a/5.jpg,1,0,3"), &["row 5", "`split`", "3 belongs to no split"]);
-    refused(table("a/5.jpg,1,0,", "a/5.jpg,1,,"), &["row 5", "`place`", "is empty"]);
+    refused(table("a/5.jpg,1,0,1", "a/5.jpg,1"), &["line 7 has 2 values where the header has 4", "`place`"]);
+    refused(table("a/5.jpg,1,", "a/5.jpg,cat,"), &["line 7", "`y`", "\"cat\" is none of"]);
+    refused(table("a/5.jpg,1,0,1", "a/5.jpg,1,0,3"), &["line 7", "`split`", "3 belongs to no split"]);
+    refused(table("a/5.jpg,1,0,", "a/5.jpg,1,,"), &["line 7", "`place`", "is empty"]);
     refused(|birds| birds.write("metadata.csv", ""), &["metadata.csv", "is empty"]);
     refused(|birds| fs::remove_file(birds.path("metadata.csv")).unwrap(), &["metadata.csv", "cannot be opened"]);
 }

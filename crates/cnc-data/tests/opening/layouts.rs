@@ -88,10 +88,13 @@ fn what_is_wrong_with_celebas_lists_is_named() {
         fs::write(path, text.replacen(from, to, 1)).unwrap();
         open("celeba", folder.path()).unwrap_err()
     };
-    wants(&refusal("000006.jpg  1", "000006.jpg  2", 0), &["row 5", "`Blond_Hair`", "2 is none of", "-1, 1"]);
-    wants(&refusal("000006.jpg 1", "000006.jpg 3", 1), &["row 5", "`partition`", "3 belongs to no split"]);
-    wants(&refusal("000006.jpg 1\n", "", 1), &["row 5", "000006.jpg is not in list_eval_partition.txt"]);
-    wants(&refusal("000006.jpg 1", "000005.jpg 1", 1), &["row 5", "000005.jpg stands in row 4 too"]);
+    wants(&refusal("000006.jpg  1", "000006.jpg  2", 0), &["line 8", "`Blond_Hair`", "2 is none of", "-1, 1"]);
+    wants(
+        &refusal("000006.jpg 1", "000006.jpg 3", 1),
+        &["list_eval_partition.txt: line 6", "`partition`", "3 belongs to no split"],
+    );
+    wants(&refusal("000006.jpg 1\n", "", 1), &["line 8", "000006.jpg is not in list_eval_partition.txt"]);
+    wants(&refusal("000006.jpg 1", "000005.jpg 1", 1), &["line 6", "000005.jpg stands in line 5 too"]);
     wants(&refusal("12\n", "13\n", 0), &["13 rows, but has 12"]);
     wants(&refusal("Blond_Hair", "Blond", 0), &["no column `Blond_Hair`", "image_id, Blond"]);
 }
@@ -153,14 +156,13 @@ fn parquet_on_demand_is_parquet_in_memory_and_is_unpacked_once() {
     let folder = Folder::new();
     folder.edit("[splits]", "[transform]\nresize = 8\n\n[splits]");
     let kept = folder.open().unwrap();
-    folder.edit("resize = 8", "resize = 8\naugment = \"resized-crop\"");
     let packs = || {
         let mut packs: Vec<_> =
             fs::read_dir(folder.path("cache/.cnc-images")).unwrap().map(|e| e.unwrap().path()).collect();
         packs.sort();
         packs
     };
-    let on_demand = folder.open().unwrap();
+    let on_demand = folder.open_on_demand().unwrap();
     for (kept, on_demand) in [(&kept.train, &on_demand.train), (&kept.test, &on_demand.test)] {
         for row in 0..kept.len() as u32 {
             assert_eq!(kept.picture(row).unwrap(), on_demand.picture(row).unwrap());
@@ -169,15 +171,15 @@ fn parquet_on_demand_is_parquet_in_memory_and_is_unpacked_once() {
     let first = packs();
     assert_eq!(first.len(), 2, "one pack a file: {first:?}");
     let made = first[0].metadata().unwrap().modified().unwrap();
-    folder.open().unwrap();
+    folder.open_on_demand().unwrap();
     assert_eq!((packs(), first[0].metadata().unwrap().modified().unwrap()), (first.clone(), made));
     // A pack that lost its end is made again, and a changed file has another pack.
     let length = first[0].metadata().unwrap().len();
     fs::File::options().write(true).open(&first[0]).unwrap().set_len(length / 2).unwrap();
-    folder.open().unwrap();
+    folder.open_on_demand().unwrap();
     assert_eq!(first[0].metadata().unwrap().len(), length);
     folder.table("test.parquet", &rows(21));
-    folder.open().unwrap();
+    folder.open_on_demand().unwrap();
     assert_eq!(packs().len(), 3);
 }
 
@@ -190,9 +192,10 @@ fn a_bad_image_in_parquet_on_demand_is_named_with_its_row_when_the_dataset_opens
         (None, "is null"),
     ] {
         let folder = Folder::new();
-        folder.edit("[splits]", "[transform]\nresize = 8\naugment = \"resized-crop\"\n\n[splits]");
+        folder.edit("[splits]", "[transform]\nresize = 8\n\n[splits]");
         let column = crate::common::images((0..40).map(|i| if i == 29 { bad.clone() } else { Some(whole.clone()) }));
         folder.table("train.parquet", &crate::common::with(rows(40), "image", column));
-        wants(&folder.refusal(), &["train.parquet", "row 29", "`image`", part]);
+        let message = folder.open_on_demand().unwrap_err().to_string();
+        wants(&message, &["train.parquet", "row 29", "`image`", part]);
     }
 }

@@ -77,7 +77,16 @@ impl Folder {
     }
 
     pub fn open_limited(&self, limit: Option<usize>) -> Result<Dataset, DataError> {
-        let options = OpenOptions { limit, hub: HubCache::new(self.path("cache")), ..OpenOptions::default() };
+        self.open_with(OpenOptions { limit, ..OpenOptions::default() })
+    }
+
+    /// As the images of a large dataset are, which are decoded on demand.
+    pub fn open_on_demand(&self) -> Result<Dataset, DataError> {
+        self.open_with(OpenOptions { in_memory: 0, ..OpenOptions::default() })
+    }
+
+    fn open_with(&self, options: OpenOptions) -> Result<Dataset, DataError> {
+        let options = OpenOptions { hub: HubCache::new(self.path("cache")), ..options };
         Dataset::open(&Manifest::open(self.folder.path().to_str().unwrap())?, &options)
     }
 
