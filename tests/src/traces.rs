@@ -1,5 +1,6 @@
 //! What a training run leaves behind, for comparing a run that was stopped with one that never was.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
@@ -9,6 +10,8 @@ use serde_json::Value;
 pub struct Traces {
     model: Vec<u8>,
     best: Vec<u8>,
+    /// What other rules would have chosen, by their files' names.
+    alternatives: BTreeMap<String, Vec<u8>>,
     metrics: Vec<u8>,
     events: Vec<Vec<u8>>,
     story: Vec<u8>,
@@ -25,6 +28,7 @@ impl Traces {
         Self {
             model: read("model.safetensors"),
             best: read("checkpoint/best.safetensors"),
+            alternatives: alternatives(&run.join("checkpoint")),
             metrics: read("metrics.jsonl"),
             events: events(&read("events.out.tfevents.cnc-train")),
             story: read("story.json"),
@@ -38,6 +42,7 @@ impl Traces {
         let equal = [
             ("model.safetensors", self.model == other.model),
             ("checkpoint/best.safetensors", self.best == other.best),
+            ("checkpoint/best-*.safetensors", self.alternatives == other.alternatives),
             ("metrics.jsonl", self.metrics == other.metrics),
             ("the TensorBoard file", self.events == other.events),
             ("story.json", self.story == other.story),
@@ -61,14 +66,29 @@ fn forget_measurements(value: &mut Value) {
     }
 }
 
-/// The records of a TensorBoard file without their times: a u64 of the data's length, four bytes of checksum, the data,
+fn alternatives(checkpoints: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(checkpoints)
+        .expect("a run has checkpoints")
+        .map(|entry| entry.expect("it can be listed").path());
+    let named = files.map(|path| (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path));
+    let bests = named.filter(|(name, _)| name.starts_with("best-") && name != "best-next.safetensors");
+    bests.map(|(name, path)| (name, std::fs::read(path).expect("it can be read"))).collect()
+}
+
+/// The records of a TensorBoard file without their times, which only go forward: a u64 of the data's length, four bytes of checksum, the data,
 /// which starts with nine bytes of time, and four bytes of checksum.
 fn events(file: &[u8]) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
     let mut rest = file;
+    let mut before = 0.0;
     while !rest.is_empty() {
         let (length, after) = rest.split_first_chunk::<8>().expect("a record has a length");
         let end = 4 + usize::try_from(u64::from_le_bytes(*length)).expect("a record fits in memory");
+        // A record begins with the number of the time's field, then eight bytes of it.
+        let time = after.get(4 + 1..4 + 9).and_then(|bytes| bytes.try_into().ok()).map(f64::from_le_bytes);
+        let time = time.expect("a record has a time");
+        assert!(time >= before, "the times of records go back from {before} to {time}");
+        before = time;
         records.push(after.get(4 + 9..end).expect("a record is whole").to_vec());
         rest = after.get(end + 4..).expect("a record ends with a checksum");
     }

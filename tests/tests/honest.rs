@@ -235,3 +235,61 @@ fn a_step_size_of_group_dro_that_is_too_large_is_named() {
     bench.run(&run).fails(1, &["step_size", "smaller", "0/0"]);
     assert!(!bench.file("run/results.json").exists());
 }
+
+#[test]
+fn the_checkpoints_that_other_rules_would_have_chosen_are_kept_and_can_be_used() {
+    let bench = Workbench::new();
+    let run = [
+        "digits",
+        "--limit",
+        "400",
+        "--out",
+        "run",
+        "--set",
+        "stage1.epochs=2",
+        "--set",
+        "steps=12",
+        "--set",
+        "evaluate_every=3",
+    ];
+    let _ = bench.run(&run).success();
+    let results = bench.json("run/results.json");
+    let stages = results["stages"].as_array().unwrap();
+    assert!(stages[0]["alternatives"].is_null(), "the plain model is taken as it is after its last step");
+    let alternatives = stages[1]["alternatives"].as_array().unwrap();
+    let metrics: Vec<&str> = alternatives.iter().map(|best| best["metric"].as_str().unwrap()).collect();
+    assert_eq!(
+        metrics,
+        ["worst_class_accuracy", "balanced_accuracy", "worst_slice_accuracy", "average_accuracy"],
+        "all but the run's own"
+    );
+    let average = alternatives[3]["value"].as_f64().unwrap();
+    let by = |rule: &str| bench.run(&["evaluate", "run", "--split", "validation", "--select", rule]).success().stdout;
+    assert!(by("average").contains(&format!("{:.1}", 100.0 * average)), "{}", by("average"));
+    assert_eq!(by("worst-group"), bench.run(&["evaluate", "run", "--split", "validation"]).success().stdout);
+    std::fs::remove_file(bench.file("run/checkpoint/best-average_accuracy.safetensors")).unwrap();
+    let gone = bench.run(&["evaluate", "run", "--select", "average"]);
+    gone.fails(1, &["keeps no checkpoint with the best average_accuracy", "it has worst_group_accuracy"]);
+    let page = String::from_utf8(bench.read("run/report.html")).unwrap();
+    assert!(page.contains("Other rules") && page.contains("average accuracy: step"));
+}
+
+#[test]
+fn what_training_shows_of_an_image_is_a_setting_of_its_stage() {
+    let bench = Workbench::new();
+    let run = |out: &str, more: &[&str]| {
+        let base = ["digits", "--method", "erm", "--limit", "200", "--set", "steps=6", "--out", out];
+        bench.run(&[&base[..], more].concat())
+    };
+    let _ = run("crop", &[]).success();
+    let resized = ["--set", "views.part=resized-crop", "--set", "views.scale=[0.5, 0.9]", "--set", "views.flip=true"];
+    let _ = run("resized", &resized).success();
+    let _ = run("again", &resized).success();
+    let model = |name: &str| bench.read(&format!("{name}/model.safetensors"));
+    assert_ne!(model("crop"), model("resized"));
+    assert_eq!(model("resized"), model("again"));
+    run("bad", &["--set", "views.scale=[0.9, 0.5]"]).fails(2, &["`views.scale` is [0.9, 0.5]", "the smaller first"]);
+    run("bad", &["--set", "views.part=middle"]).fails(2, &["middle", "resized-crop"]);
+    let idle = run("idle", &["--set", "views.flip=true"]).success();
+    assert!(idle.stderr.contains("setting `views.flip` has no effect"), "{}", idle.stderr);
+}

@@ -102,7 +102,7 @@ impl Method for Hard {
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
         let rows = trainer.dataset.train.len();
         let plan = StagePlan::new(&self.0, "hard", "Hard", rows);
-        let mut objective = HardFirst(trainer.batches(Order::all(rows), self.0.batch_size, "hard"));
+        let mut objective = HardFirst(trainer.batches(Order::all(rows), &self.0, "hard"));
         Ok(vec![trainer.stage(&plan, &mut objective)?])
     }
 }

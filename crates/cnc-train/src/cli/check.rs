@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Result;
 use clap::Args;
-use cnc_data::{Duplicate, Group, HubCache, Split, SplitName};
+use cnc_data::{Dataset, Duplicate, Group, HubCache, Split, SplitName};
 
 use super::progress;
 use super::say::result;
@@ -41,10 +41,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         let weights = manifest.weights()?.and_then(|weights| HubCache::from_env().find_in(&weights, WEIGHTS).ok());
         settings.tokenizer = weights.map(|weights| network::folder(&weights).to_owned());
     }
-    let dataset = data::open(&settings, manifest, None, arguments.seed, &progress::listener())?;
+    let dataset = data::open(&settings, manifest, None, arguments.seed, false, &progress::listener())?;
     let splits = [&*dataset.train, &*dataset.validation, &*dataset.test];
     let is_text = dataset.train.text(0).is_some();
-    result!("{}: every row was read{}", dataset.name, if is_text { "" } else { " and decoded" });
+    let all = if dataset.skipped.is_empty() { "every row was read" } else { "every row that can be used was read" };
+    result!("{}: {all}{}", dataset.name, if is_text { "" } else { " and decoded" });
     for skipped in &dataset.skipped {
         result!("left out of {}: {}", skipped.split, told(&skipped.problem, skipped.remedy.as_ref()));
     }
@@ -80,8 +81,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     result!("");
     let mut warnings = few_samples(&dataset);
     let duplicates = dataset.duplicates()?;
-    warnings.extend(equal(&duplicates.equal));
-    warnings.extend(near(&duplicates.near));
+    warnings.extend(equal(&dataset, &duplicates.equal));
+    warnings.extend(near(&dataset, &duplicates.near));
+    warnings.extend(contradicting(&dataset, &duplicates.contradicting));
     for warning in &warnings {
         result!("warning: {warning}");
     }
@@ -109,23 +111,37 @@ fn lengths(splits: &[&Split; 3]) -> Option<[[usize; 3]; 2]> {
     Some([at(|count| count / 2), at(|count| count.saturating_sub(1))])
 }
 
+/// Where a sample stands, for whoever wants to see it.
+fn place(dataset: &Dataset, (split, row): (SplitName, u32)) -> String {
+    let of = match split {
+        SplitName::Train => &dataset.train,
+        SplitName::Validation => &dataset.validation,
+        SplitName::Test => &dataset.test,
+    };
+    of.source(row).map_or_else(|| format!("row {row} of {split}"), |source| format!("{source} ({split})"))
+}
+
 /// A warning for each split with samples that are in another one.
-fn equal(found: &[Duplicate]) -> Vec<String> {
+fn equal(dataset: &Dataset, found: &[Duplicate]) -> Vec<String> {
     let warning = |of_split: &[Duplicate]| {
-        let Duplicate { sample: (split, row), of: (earlier, earlier_row) } = of_split.first()?;
+        let Duplicate { sample, of } = of_split.first()?;
         Some(format!(
-            "{} {split} samples are equal to samples of another split, for example row {row} to row {earlier_row} of {earlier}",
-            of_split.len()
+            "{} {} samples are equal to samples of another split, for example {} to {}",
+            of_split.len(),
+            sample.0,
+            place(dataset, *sample),
+            place(dataset, *of)
         ))
     };
     found.chunk_by(|a, b| a.sample.0 == b.sample.0).filter_map(warning).collect()
 }
 
 /// A warning for each pair of splits with samples that are nearly the same, with three of them.
-fn near(found: &[Duplicate]) -> Vec<String> {
+fn near(dataset: &Dataset, found: &[Duplicate]) -> Vec<String> {
     let mut pairs: BTreeMap<(SplitName, SplitName), Vec<String>> = BTreeMap::new();
-    for Duplicate { sample: (split, row), of: (earlier, earlier_row) } in found {
-        pairs.entry((*split, *earlier)).or_default().push(format!("row {row} is like row {earlier_row} of {earlier}"));
+    for Duplicate { sample, of } in found {
+        let pair = || format!("{} is like {}", place(dataset, *sample), place(dataset, *of));
+        pairs.entry((sample.0, of.0)).or_default().push(pair());
     }
     let warning = |((split, earlier), rows): ((SplitName, SplitName), Vec<String>)| {
         format!(
@@ -136,4 +152,15 @@ fn near(found: &[Duplicate]) -> Vec<String> {
         )
     };
     pairs.into_iter().map(warning).collect()
+}
+
+/// A warning where equal samples have different classes.
+fn contradicting(dataset: &Dataset, found: &[Duplicate]) -> Option<String> {
+    let Duplicate { sample, of } = found.first()?;
+    Some(format!(
+        "{} samples are equal to an earlier one and have another class, for example {} and {}: one of the two is wrong",
+        found.len(),
+        place(dataset, *sample),
+        place(dataset, *of)
+    ))
 }

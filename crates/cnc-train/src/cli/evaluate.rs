@@ -10,6 +10,7 @@ use cnc_data::{Manifest, SplitName};
 use super::progress;
 use super::say::{note, result};
 use crate::config::run_config::RunConfig;
+use crate::config::selection::Selection;
 use crate::config::{device, manifest};
 use crate::error::shown;
 use crate::methods::Known;
@@ -23,6 +24,7 @@ use crate::training::evaluate::{View, predict, summarise};
 #[command(after_help = "Examples:
   cnc-train evaluate runs/digits-cnc-0
   cnc-train evaluate runs/digits-cnc-0 --split validation
+  cnc-train evaluate runs/digits-cnc-0 --select average
   cnc-train evaluate elsewhere/birds-cnc-0 --data my-data")]
 pub(super) struct Arguments {
     /// Folder of a finished run.
@@ -33,6 +35,9 @@ pub(super) struct Arguments {
     /// The dataset's files are in this folder; that of the manifest, where the dataset is not built in.
     #[arg(long = "data", value_name = "DIR")]
     folder: Option<PathBuf>,
+    /// The checkpoint that this rule would have chosen [default: the run's own rule]
+    #[arg(long, value_name = "RULE", value_enum)]
+    select: Option<Selection>,
     /// auto, cpu, cuda, cuda:1, metal
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
@@ -64,7 +69,7 @@ fn manifest_of(config: &mut RunConfig, folder: Option<&Path>) -> Result<Manifest
 
 /// Evaluate the run's model and print its group table.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let run = FinishedRun::open(&arguments.run)?;
+    let run = FinishedRun::open(&arguments.run)?.by(arguments.select)?;
     let mut config = run.config()?;
     let device = device::open(&arguments.device)?;
     let manifest = manifest_of(&mut config, arguments.folder.as_deref())?;
@@ -72,7 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         // The run has a copy of the tokenizer.
         config.data.tokenizer = Some(arguments.run.clone());
     }
-    let dataset = data::open(&config.data, manifest, config.limit, config.seed, &progress::listener())?;
+    let dataset = data::open(&config.data, manifest, config.limit, config.seed, false, &progress::listener())?;
     for (split, rows) in config.on(&dataset).rows {
         if let Some(then) = config.rows.get(&split).filter(|then| **then != rows) {
             note!("warning: the {split} split is not that of the run: {rows} now, {then} then");

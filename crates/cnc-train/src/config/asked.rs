@@ -54,6 +54,9 @@ pub(crate) struct Options {
     /// checkpoint, with config.json and the tokenizer.
     #[arg(long, value_name = "FILE|DIR")]
     pub(crate) init: Option<PathBuf>,
+    /// Of methods that refit the last layer (dfr, afr, dpe): on the model of this finished run, instead of training a plain one
+    #[arg(long, value_name = "RUN", conflicts_with = "init")]
+    pub(crate) encoder: Option<PathBuf>,
     /// A smoke run: the first N samples of each split only, and of CNC's second stage no steps or epochs that show more.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) limit: Option<usize>,
@@ -64,10 +67,10 @@ pub(crate) struct Options {
 
 /// Keys that a run writes into its `config.toml` and that say nothing of another run: a file of another version is read all
 /// the same, the threads are those of this process, and other data and weights may be there now.
-const OF_THE_RECORD: [&str; 4] = ["version", "threads", "rows", "init_sha256"];
+const OF_THE_RECORD: [&str; 5] = ["version", "threads", "rows", "init_sha256", "encoder_run"];
 /// Keys of a configuration file.
-const KEYS: [&str; 10] =
-    ["dataset", "method", "seed", "model", "device", "select", "init", "limit", "data", "settings"];
+const KEYS: [&str; 11] =
+    ["dataset", "method", "seed", "model", "device", "select", "init", "encoder", "limit", "data", "settings"];
 
 impl Asked {
     /// What a configuration file says: the `config.toml` of a run, or a part of one.
@@ -98,7 +101,9 @@ impl Asked {
                 device: own.device.or(other.device),
                 set: own.set,
                 select: own.select.or(other.select),
-                init: own.init.or(other.init),
+                // Another encoder, or other weights, take the place of both.
+                init: own.init.or(other.init.filter(|_| own.encoder.is_none())),
+                encoder: own.encoder.or(other.encoder),
                 limit: own.limit.or(other.limit),
                 data: own.data.or(other.data),
             },

@@ -20,8 +20,13 @@ impl Idle {
 }
 
 /// A setting, and the one beside it that has to have a value for it to count.
-const COUNTS_WITH: [(&str, &str, &str); 3] =
-    [("momentum", "name", "sgd"), ("warmup_steps", "schedule", "linear"), ("folds", "slices", "cross-fitted")];
+const COUNTS_WITH: [(&str, &str, &str); 5] = [
+    ("momentum", "name", "sgd"),
+    ("warmup_steps", "schedule", "linear"),
+    ("folds", "slices", "cross-fitted"),
+    ("scale", "part", "resized-crop"),
+    ("ratio", "part", "resized-crop"),
+];
 
 /// Those of the given settings that the settings in force switch off; `usual` are the recipe's, which a file may repeat, and
 /// `sets` what was given for this run alone.
@@ -72,6 +77,9 @@ fn switched_off(key: &str, path: &str, table: &Table) -> Option<String> {
     match key {
         "temperature" | "sides" if number("contrastive_weight") == Some(0.0) => {
             Some(format!("`{path}contrastive_weight` is 0, so nothing is contrasted"))
+        }
+        "flip" if table.get("part").and_then(Value::as_str) == Some("manifest") => {
+            Some(format!("`{path}part` is \"manifest\", whose [transform] says it"))
         }
         "similarity" if number("members") == Some(1.0) => {
             Some(format!("`{path}members` is 1, so there are no earlier ones"))

@@ -4,6 +4,7 @@
 pub(crate) mod asked;
 pub(crate) mod data;
 pub(crate) mod device;
+pub(crate) mod encoder;
 pub(crate) mod given;
 pub(crate) mod identity;
 pub(crate) mod manifest;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::data::DataSettings;
+use super::encoder::EncoderRun;
 use super::selection::Selection;
 
 /// Every setting in force: enough to repeat the run (`--config` takes this file).
@@ -36,6 +37,12 @@ pub(crate) struct RunConfig {
     /// Weights that the models start from.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub init: Option<PathBuf>,
+    /// Folder of the run whose model the method begins with.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub encoder: Option<PathBuf>,
+    /// What is known of that run.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub encoder_run: Option<EncoderRun>,
     /// SHA-256 of their files.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub init_sha256: Option<String>,
@@ -53,7 +60,8 @@ impl RunConfig {
     /// The folder of the run, where none is named.
     #[must_use]
     pub(crate) fn default_folder(&self, dataset: &str) -> PathBuf {
-        Path::new("runs").join(format!("{dataset}-{}-{}", self.method, self.seed))
+        let on = self.encoder_run.as_ref().map(|run| format!("-on-{}", run.method)).unwrap_or_default();
+        Path::new("runs").join(format!("{dataset}-{}{on}-{}", self.method, self.seed))
     }
 
     /// What a run has to be gone on with, as a table: all settings but those that say where something is, which may have
@@ -77,7 +85,7 @@ impl RunConfig {
 /// The table of a `config.toml` without what [`RunConfig::identity`] leaves out.
 #[must_use]
 pub(crate) fn without_places(mut config: Table) -> Table {
-    config.retain(|key, _| !["dataset", "init", "threads"].contains(&key));
+    config.retain(|key, _| !["dataset", "init", "encoder", "threads"].contains(&key));
     if let Some(Value::Table(data)) = config.get_mut("data") {
         data.retain(|key, _| !["folder", "tokenizer"].contains(&key));
     }

@@ -5,7 +5,7 @@ use cnc_data::Dataset;
 use serde::{Deserialize, Serialize};
 
 /// The metric on the validation split that the reported checkpoint maximises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
     /// Accuracy of the worst group: the rule of the papers. Uses group labels of the validation split.
@@ -22,6 +22,10 @@ pub enum Selection {
 }
 
 impl Selection {
+    /// All rules.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::WorstGroup, Self::WorstClass, Self::BalancedAccuracy, Self::WorstSlice, Self::Average];
+
     /// Value of the metric; 0 where nothing can be measured (no group, no class has samples), and for a model that predicts one
     /// of several classes for everything. The groups of the evaluation are the slices where the rule is of slices.
     #[must_use]

@@ -1,8 +1,10 @@
 //! Settings that several methods share, checked once when a run starts.
 
 use candle_core::Var;
+use cnc_data::{Augment, RandomView, RandomViews, Split};
 use cnc_nn::optim::{AdamW, AdamWOptions, Optimizer, ParameterGroup, Schedule, Sgd, SgdOptions};
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::error::UsageError;
 
@@ -94,6 +96,99 @@ impl OptimizerSettings {
     }
 }
 
+/// What training shows of every image, anew each time.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ViewSettings {
+    /// Which part of it.
+    pub part: ViewPart,
+    /// Smallest and largest share of the area of a resized crop.
+    pub scale: [f64; 2],
+    /// Smallest and largest width over height of a resized crop.
+    pub ratio: [f64; 2],
+    /// Whether every second image is mirrored.
+    pub flip: bool,
+}
+
+/// The parts of images that training can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ViewPart {
+    /// As the manifest's `[transform]` has it.
+    Manifest,
+    /// What evaluation shows.
+    Centre,
+    /// The manifest's crop at a random place.
+    Crop,
+    /// A random part of the decoded image, resized: torchvision's `RandomResizedCrop`.
+    ResizedCrop,
+}
+
+impl ViewSettings {
+    /// Refuse values that no image has; `prefix` is where the settings stand, for the message.
+    pub(crate) fn check(&self, prefix: &str) -> Result<(), UsageError> {
+        let ordered = |[low, high]: [f64; 2]| low > 0.0 && low <= high && high.is_finite();
+        if !ordered(self.scale) || self.scale[1] > 1.0 {
+            let found = format!("{:?}", self.scale);
+            return Err(invalid(
+                &format!("{prefix}scale"),
+                found,
+                "two shares of the area, above 0 and at most 1, the smaller first",
+            ));
+        }
+        if !ordered(self.ratio) {
+            return Err(invalid(
+                &format!("{prefix}ratio"),
+                format!("{:?}", self.ratio),
+                "two numbers above 0, the smaller first",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The views of a batch that is drawn from this seed.
+    pub(crate) fn augment(self, seed: u64) -> Augment {
+        let part = match self.part {
+            ViewPart::Manifest => return Augment::Random { seed },
+            ViewPart::Centre => RandomView::None,
+            ViewPart::Crop => RandomView::Crop,
+            ViewPart::ResizedCrop => RandomView::ResizedCrop { scale: self.scale, ratio: self.ratio },
+        };
+        Augment::Views { seed, views: RandomViews { part, flip: self.flip } }
+    }
+}
+
+/// The parts of images that the stages of a method show, by these settings.
+fn parts(settings: &Table) -> Vec<&str> {
+    let tables = settings.values().filter_map(Value::as_table);
+    tables.flat_map(|table| table.get("part").and_then(Value::as_str).into_iter().chain(parts(table))).collect()
+}
+
+/// Whether a stage with these settings takes resized crops.
+pub(crate) fn takes_resized_crops(settings: &Table) -> bool {
+    parts(settings).contains(&"resized-crop")
+}
+
+/// Refuse views that a split cannot show.
+pub(crate) fn check_views(settings: &Table, split: &Split) -> Result<(), UsageError> {
+    let parts = parts(settings);
+    let refused = |part: &str, problem: &str| Err(UsageError(format!("setting `views.part` is \"{part}\": {problem}")));
+    match parts.iter().find(|part| **part != "manifest") {
+        Some(part) if split.shape().is_none() => {
+            refused(part, "the data are texts, which have no views; expected \"manifest\"")
+        }
+        _ if parts.contains(&"crop") && !split.is_cropped() => refused(
+            "crop",
+            "the images are not larger than what the model sees; give the manifest's [transform] a `crop`",
+        ),
+        _ if parts.contains(&"resized-crop") && !split.is_resizable() => refused(
+            "resized-crop",
+            "the decoded images are not at hand; give the transform of the images in memory a resized crop",
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// How a stage goes through the training split in plain batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingSettings {
@@ -109,6 +204,8 @@ pub struct TrainingSettings {
     pub weight_averaging: f64,
     /// How parameters are updated.
     pub(crate) optimizer: OptimizerSettings,
+    /// What is shown of every image.
+    pub(crate) views: ViewSettings,
 }
 
 impl TrainingSettings {
@@ -120,6 +217,7 @@ impl TrainingSettings {
         at_least_one(&format!("{prefix}batch_size"), self.batch_size)?;
         steps_or_epochs(prefix, self.steps, self.epochs)?;
         within(&format!("{prefix}weight_averaging"), self.weight_averaging, 0.0, 0.999_999)?;
+        self.views.check(&format!("{prefix}views."))?;
         self.optimizer.check(&format!("{prefix}optimizer."))
     }
 }

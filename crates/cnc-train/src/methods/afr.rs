@@ -97,11 +97,23 @@ impl Method for AfrSettings {
         }
     }
 
+    fn refits(&self) -> bool {
+        true
+    }
+
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
         let train = &trainer.dataset.train;
         let Parts { held_out, kept } = self.parts(train.len(), trainer.seeds);
         let plain = first_stage_on(trainer, &self.stage1, ("erm", "ERM"), kept)?;
 
+        let mut notes = Vec::new();
+        if trainer.encoder.is_some() {
+            notes.push(
+                "the encoder was trained on the samples that the last layer is fitted to, which a plain model of this method's own \
+                 would not have seen"
+                    .to_owned(),
+            );
+        }
         let start = Instant::now();
         let model = trainer.last_model(&plain)?;
         let encoder = trainer.last_model(&plain)?;
@@ -130,7 +142,7 @@ impl Method for AfrSettings {
         let (_, step, head) = best.unwrap_or(((0.0, 0.0), step, afr.head()));
         set_head(&*model, &head)?;
         let refitted = trainer.fitted(
-            Fit { name: "afr", title: "AFR", step, value: None, start, notes: vec![] },
+            Fit { name: "afr", title: "AFR", step, value: None, start, notes },
             model,
             cache.encoded()?,
         )?;

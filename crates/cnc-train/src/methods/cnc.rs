@@ -15,7 +15,7 @@ use cnc_core::{
     Contrast, ContrastiveBatch, ContrastiveLoss, ContrastiveOptions, ContrastiveSampler, Parts, Sides, Slices,
     cross_entropy,
 };
-use cnc_data::{Augment, Batch, Draw};
+use cnc_data::{Batch, Draw};
 use cnc_models::{Mode, Model};
 use cnc_nn::optim::{Accumulating, Optimizer};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,9 @@ use super::erm::{first_stage, first_stage_on};
 use super::errors::{answers_on_training, training_errors};
 use super::{GroupLabels, Method, MethodInfo};
 use crate::config::recipe::checked;
-use crate::config::settings::{OptimizerSettings, TrainingSettings, at_least_one, positive, steps_or_epochs, within};
+use crate::config::settings::{
+    OptimizerSettings, TrainingSettings, ViewSettings, at_least_one, positive, steps_or_epochs, within,
+};
 use crate::error::UsageError;
 use crate::training::features::features;
 use crate::training::plan::Taken;
@@ -86,6 +88,8 @@ pub(crate) struct CncSettings {
     pub accumulate_classifier_gradient: bool,
     /// How parameters are updated.
     pub optimizer: OptimizerSettings,
+    /// What is shown of every image in the second stage.
+    pub views: ViewSettings,
 }
 
 /// What the training samples are sliced by.
@@ -118,6 +122,7 @@ impl CncSettings {
         within("anchors_per_epoch", settings.anchors_per_epoch, 1e-6, 1.0)?;
         within("weight_averaging", settings.weight_averaging, 0.0, 0.999_999)?;
         steps_or_epochs("", settings.steps, settings.epochs)?;
+        settings.views.check("views.")?;
         settings.optimizer.check("optimizer.")?;
         Ok(settings)
     }
@@ -272,6 +277,7 @@ impl CncSettings {
             batches_per_encoding: self.batches_per_encoding,
             stored_statistics: trainer.network.pretrained(),
             seeds: trainer.seeds.purpose("cnc"),
+            views: self.views,
             device: trainer.device.clone(),
             zero_classifier_every: if self.accumulate_classifier_gradient { pace.steps_per_epoch() } else { 1 },
             clip_apart: self.loss == Contrast::Published,
@@ -293,6 +299,7 @@ struct CorrectNContrast {
     /// Whether the encoder is in evaluation mode.
     stored_statistics: bool,
     seeds: Seeds,
+    views: ViewSettings,
     device: candle_core::Device,
     /// Optimiser steps after which the gradient of the classifier is zeroed: 1, but for the published code, where it adds up
     /// over an epoch.
@@ -314,7 +321,7 @@ impl Objective for CorrectNContrast {
         let sampler = self.sampler.clone();
         let per_epoch = self.batches_per_epoch;
         let (per_step, per_encoding) = (self.batches_per_step, self.batches_per_encoding as usize);
-        let seeds = self.seeds;
+        let (seeds, views) = (self.seeds, self.views);
         let (order_seeds, draw_seeds, crop_seeds) =
             (seeds.purpose("order"), seeds.purpose("draw"), seeds.purpose("crop"));
         let mut current: Option<(u64, Vec<Lead>)> = None;
@@ -335,7 +342,7 @@ impl Objective for CorrectNContrast {
             encodings
                 .map(|(index, batches)| Draw {
                     rows: batches.iter().flat_map(ContrastiveBatch::rows).collect(),
-                    augment: Augment::Random { seed: crop_seeds.at(step).at(index as u64).value() },
+                    augment: views.augment(crop_seeds.at(step).at(index as u64).value()),
                     tag: batches.iter().map(ContrastiveBatch::sizes).collect(),
                 })
                 .collect()

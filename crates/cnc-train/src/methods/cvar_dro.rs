@@ -44,7 +44,7 @@ impl Method for CvarSettings {
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
         let samples = trainer.dataset.train.len();
         let mut objective = WorstShare {
-            batches: trainer.batches(Order::all(samples), self.training.batch_size, "cvar-dro"),
+            batches: trainer.batches(Order::all(samples), &self.training, "cvar-dro"),
             alpha: self.alpha,
             device: trainer.device.clone(),
         };

@@ -55,6 +55,10 @@ pub(crate) struct DfrSettings {
 }
 
 impl Method for DfrSettings {
+    fn refits(&self) -> bool {
+        true
+    }
+
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
         trainer.note(&format!("note: {}", self.fitted_to(&trainer.dataset.validation)));
         let plain = first_stage(trainer, &self.stage1)?;

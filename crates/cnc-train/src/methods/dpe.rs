@@ -66,9 +66,13 @@ pub(crate) struct DpeSettings {
 }
 
 impl Method for DpeSettings {
+    fn refits(&self) -> bool {
+        true
+    }
+
     fn run(&self, trainer: &Trainer) -> Result<Vec<TrainedStage>> {
         let train = &trainer.dataset.train;
-        let batches = trainer.batches(Order::balanced(train.labels())?, self.stage1.batch_size, "erm");
+        let batches = trainer.batches(Order::balanced(train.labels())?, &self.stage1, "erm");
         let plan = StagePlan::new(&self.stage1, "erm", "ERM, classes balanced", train.len()).first();
         let plain = trainer.stage(&plan, &mut plain(trainer, batches))?;
         let start = Instant::now();

@@ -88,7 +88,7 @@ impl Method for ErmSettings {
         let train = &trainer.dataset.train;
         let weights =
             if self.class_weights { class_weights(train.labels(), trainer.dataset.classes.len())? } else { vec![] };
-        let batches = trainer.batches(Order::all(train.len()), self.training.batch_size, "erm");
+        let batches = trainer.batches(Order::all(train.len()), &self.training, "erm");
         let variant = self.variant()?;
         let mut objective =
             Erm { batches, device: trainer.device.clone(), variant, class_weights: weights, online: None };
@@ -113,7 +113,7 @@ pub(super) fn first_stage_on(
     rows: Vec<u32>,
 ) -> Result<TrainedStage> {
     let plan = StagePlan::new(training, name, title, rows.len()).first();
-    let batches = trainer.batches(Order::Epochs(rows.into()), training.batch_size, name);
+    let batches = trainer.batches(Order::Epochs(rows.into()), training, name);
     trainer.stage(&plan, &mut plain(trainer, batches))
 }
 
@@ -121,7 +121,7 @@ pub(super) fn first_stage_on(
 /// in a batch: in training mode, before the update. A row that was in none is taken as right.
 pub(super) fn first_stage_online(trainer: &Trainer, training: &TrainingSettings) -> Result<(TrainedStage, Vec<u32>)> {
     let train = &trainer.dataset.train;
-    let batches = trainer.batches(Order::all(train.len()), training.batch_size, "erm");
+    let batches = trainer.batches(Order::all(train.len()), training, "erm");
     let mut objective = Erm { online: Some(train.labels().to_vec()), ..plain(trainer, batches) };
     let stage = trainer.stage(&StagePlan::new(training, "erm", "ERM", train.len()).first(), &mut objective)?;
     Ok((stage, objective.online.unwrap_or_default()))

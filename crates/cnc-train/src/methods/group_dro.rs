@@ -74,7 +74,7 @@ pub(super) fn on_groups(
     let options = GroupDroOptions { step_size: settings.step_size, adjustment: settings.adjustment };
     let order = Order::balanced(&groups)?;
     let mut objective = OnGroups {
-        batches: trainer.batches(order, settings.training.batch_size, name),
+        batches: trainer.batches(order, &settings.training, name),
         dro: GroupDro::new(&Groups::of_rows(&groups, count)?.sizes(), options)?,
         groups,
         device: trainer.device.clone(),

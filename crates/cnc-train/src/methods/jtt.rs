@@ -87,7 +87,7 @@ impl Method for JttSettings {
         }
         let rows = upsampled(samples as u32, &errors, self.upweight)?;
         let order = Order::Epochs(rows.into());
-        let batches = trainer.batches(order, self.training.batch_size, "jtt");
+        let batches = trainer.batches(order, &self.training, "jtt");
         let plan = StagePlan::new(&self.training, "jtt", "JTT", samples);
         let trained = trainer.stage(&plan, &mut plain(trainer, batches))?;
         Ok(vec![identified, trained])

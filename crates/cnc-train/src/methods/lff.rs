@@ -50,7 +50,7 @@ impl Method for LffSettings {
         let (labels, classes) = (trainer.dataset.train.labels(), trainer.dataset.classes.len());
         let averages = || LossAverages::new(labels, classes, self.loss_averaging);
         let mut objective = TwoModels {
-            batches: trainer.batches(Order::all(samples), self.training.batch_size, "lff"),
+            batches: trainer.batches(Order::all(samples), &self.training, "lff"),
             biased: Beside::new(trainer.fresh_model("lff-biased")?, BIASED),
             biased_losses: averages()?,
             debiased_losses: averages()?,

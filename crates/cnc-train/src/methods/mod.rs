@@ -50,6 +50,11 @@ pub trait Method {
         Ok(())
     }
 
+    /// Whether it goes on from a plain model's encoder as it is, so that another run's can take its place.
+    fn refits(&self) -> bool {
+        false
+    }
+
     /// What a run with these settings saves, out of a model by the run's name for it: another one where the method puts
     /// something else in the place of the classifier.
     ///

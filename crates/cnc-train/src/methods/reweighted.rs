@@ -136,7 +136,7 @@ fn balanced(
     title: &'static str,
     order: Order,
 ) -> Result<Vec<TrainedStage>> {
-    let batches = trainer.batches(order, training.batch_size, name);
+    let batches = trainer.batches(order, training, name);
     // A subset has epochs of its own, as in the authors' code (train.py:81, datasets.py:340).
     let rows = batches.rows_per_pass().unwrap_or(trainer.dataset.train.len());
     let plan = StagePlan::new(training, name, title, rows);

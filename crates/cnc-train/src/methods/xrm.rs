@@ -74,7 +74,7 @@ impl Method for XrmSettings {
         let train = &trainer.dataset.train;
         let mut halves = trainer.seeds.purpose("twins").purpose("halves").generator();
         let mut objective = Twins {
-            batches: trainer.batches(Order::all(train.len()), self.twins.batch_size, "twins"),
+            batches: trainer.batches(Order::all(train.len()), &self.twins, "twins"),
             second: Beside::new(trainer.fresh_model("second twin")?, SECOND),
             of_first: train.labels().iter().map(|_| halves.random()).collect(),
             labels: train.labels().to_vec(),

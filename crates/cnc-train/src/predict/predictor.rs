@@ -83,13 +83,12 @@ impl Predictor {
     ) -> Result<Self> {
         let mut known = Known { models, ..Known::default() };
         methods.into_iter().for_each(|info| known.methods.register(info));
-        Self::open(run.as_ref(), &known, device::open(device)?, None)
+        Self::open(&FinishedRun::open(run.as_ref())?, &known, device::open(device)?, None)
     }
 
     /// The model of a finished run. `max_pixels` is the largest number of pixels of an image, where it is not the run's.
-    pub(crate) fn open(run: &Path, known: &Known, device: Device, max_pixels: Option<u64>) -> Result<Self> {
-        let finished = FinishedRun::open(run)?;
-        let config = finished.config()?;
+    pub(crate) fn open(finished: &FinishedRun, known: &Known, device: Device, max_pixels: Option<u64>) -> Result<Self> {
+        let (run, config) = (finished.folder(), finished.config()?);
         let Interface { classes, inputs } = finished.interface()?;
         let file = || run.join(INTERFACE).display().to_string();
         let preparer = match (inputs, known.models.kind(&config.model)? == Kind::Text) {

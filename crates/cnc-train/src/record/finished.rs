@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use cnc_models::Model;
 use serde::de::DeserializeOwned;
@@ -16,15 +16,27 @@ use super::story::Story;
 use crate::config::network::{Network, WEIGHTS};
 use crate::config::recipe::of_method_and_model;
 use crate::config::run_config::RunConfig;
+use crate::config::selection::Selection;
 use crate::methods::Known;
 
 /// Name of the file with the predictions of the saved model: tensor `test`, the class of each row of the test split.
 pub(crate) const PREDICTIONS: &str = "predictions.safetensors";
 
+/// The folder of a run's checkpoints.
+pub(crate) const CHECKPOINTS: &str = "checkpoint";
+
+/// Name of the checkpoint that another rule than the run's chooses, by the rule's metric.
+#[must_use]
+pub(crate) fn best_by(metric: &str) -> String {
+    format!("best-{metric}")
+}
+
 /// A finished run. Nothing but its folder is needed, wherever that is.
 #[derive(Debug, Clone)]
 pub(crate) struct FinishedRun {
     folder: PathBuf,
+    /// Its model.
+    weights: PathBuf,
     results: OnceLock<Results>,
     story: OnceLock<Option<Story>>,
 }
@@ -76,12 +88,37 @@ impl FinishedRun {
         if !folder.join("results.json").exists() {
             return Err(RecordError::Unfinished { folder: folder.to_owned() });
         }
-        Ok(Self { folder: folder.to_owned(), results: OnceLock::new(), story: OnceLock::new() })
+        let weights = folder.join(WEIGHTS);
+        Ok(Self { folder: folder.to_owned(), weights, results: OnceLock::new(), story: OnceLock::new() })
     }
 
     /// A run of which only `results.json` is still to be written.
     pub(crate) fn of(folder: &Path, results: Results, story: Story) -> Self {
-        Self { folder: folder.to_owned(), results: results.into(), story: Some(story).into() }
+        let weights = folder.join(WEIGHTS);
+        Self { folder: folder.to_owned(), weights, results: results.into(), story: Some(story).into() }
+    }
+
+    /// The same run with the checkpoint that another rule would have chosen, where one is given.
+    ///
+    /// # Errors
+    /// When the run has none: its method selects no checkpoint, or the rule needs what the data do not have.
+    pub(crate) fn by(mut self, rule: Option<Selection>) -> Result<Self> {
+        let results = self.results()?;
+        let Some(rule) = rule.filter(|rule| results.selected.metric != rule.metric()) else { return Ok(self) };
+        let weights = self.folder.join(CHECKPOINTS).join(format!("{}.safetensors", best_by(rule.metric())));
+        if !weights.is_file() {
+            let kept = results.stages.last().map(|stage| stage.alternatives.as_slice()).unwrap_or_default();
+            let kept: Vec<&str> =
+                [&results.selected].into_iter().chain(kept).map(|best| best.metric.as_str()).collect();
+            bail!(
+                "{} is not there: the run keeps no checkpoint with the best {}; it has {}",
+                weights.display(),
+                rule.metric(),
+                kept.join(", ")
+            );
+        }
+        self.weights = weights;
+        Ok(self)
     }
 
     /// Its folder.
@@ -172,9 +209,8 @@ impl FinishedRun {
         let network = Network::new(known.models.clone(), &config.model, Some(&self.folder), &of_model)?;
         let method = (known.methods.find(&config.method)?.build)(&of_method)?;
         let model = method.model(network.drawn(classes, config.seed, device)?)?;
-        let weights = self.folder.join(WEIGHTS);
-        let read = model.parameters().read(&weights);
-        read.with_context(|| format!("the model cannot be read from {}", weights.display()))?;
+        let read = model.parameters().read(&self.weights);
+        read.with_context(|| format!("the model cannot be read from {}", self.weights.display()))?;
         Ok(model)
     }
 }

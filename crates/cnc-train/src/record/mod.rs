@@ -10,7 +10,7 @@ pub(crate) mod metrics;
 pub(crate) mod results;
 pub(crate) mod story;
 
-pub(crate) use finished::{FinishedRun, PREDICTIONS, RecordError};
+pub(crate) use finished::{CHECKPOINTS, FinishedRun, PREDICTIONS, RecordError, best_by};
 pub(crate) use metrics::{METRICS, MetricLine};
 pub use results::Results;
 pub(crate) use story::Story;

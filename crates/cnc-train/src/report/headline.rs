@@ -6,7 +6,8 @@ use super::charts::at;
 use super::columns::{Column, columns};
 use super::format::{NONE, count, duration, interval, percent};
 use super::view::RunView;
-use crate::training::SplitResult;
+use crate::record::Results;
+use crate::training::{Selected, SplitResult};
 
 /// The head of a report on one run, or on several.
 pub(super) fn headline(runs: &[RunView]) -> Markup {
@@ -40,6 +41,7 @@ fn one(run: &RunView) -> Markup {
             @if !results.weights.is_empty() { div { dt { "Starting weights" } dd { (results.weights.join("; ")) } } }
             @if !results.data.is_empty() { div { dt { "Data" } dd { (results.data.join("; ")) } } }
             div { dt { "Model chosen by" } dd { (results.selection_rule) } }
+            (alternatives(results))
             div { dt { "Test samples" } dd { "n = " (count(results.test.count)) @if results.test.groups_overlap { "; groups overlap" } } }
             div { dt { "Run" } dd { "seed " (results.seed) ", " (results.device) ", " (results.threads) " threads, " (duration(results.duration_s)) } }
         }
@@ -97,6 +99,28 @@ fn averages(columns: &[Column<'_>]) -> Markup {
         div { dt { "Average accuracy, plain" } dd { (list(&|test| Some(test.average_accuracy))) } }
         @if columns.iter().any(|column| column.test.adjusted_average_accuracy.is_some()) {
             div { dt { "Average accuracy, adjusted" } dd { (list(&|test| test.adjusted_average_accuracy)) } }
+        }
+    }
+}
+
+/// What other rules would have chosen on validation. Their figures on test are left out: nobody is to choose by those.
+fn alternatives(results: &Results) -> Markup {
+    let others = results.stages.last().map(|stage| stage.alternatives.as_slice()).unwrap_or_default();
+    let chosen = |best: &Selected| {
+        let same = if best.step == results.selected.step { ", the same" } else { "" };
+        format!(
+            "{}: step {}{same} ({} on validation)",
+            best.metric.replace('_', " "),
+            best.step,
+            percent(Some(best.value))
+        )
+    };
+    html! {
+        @if !others.is_empty() {
+            div {
+                dt { "Other rules" }
+                dd { (others.iter().map(chosen).collect::<Vec<_>>().join("; ")) "; " code { "predict --select" } " takes theirs" }
+            }
         }
     }
 }

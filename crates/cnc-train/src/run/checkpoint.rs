@@ -3,6 +3,7 @@
 //! `checkpoint/last.safetensors` holds the stage in progress: weights, optimiser moments, what the method keeps besides
 //! (the group weights of Group DRO, the second model of LfF) and the counters.
 //! `checkpoint/best.safetensors` holds the best weights so far, under the model's own names: `--init` takes it.
+//! `checkpoint/best-<metric>.safetensors` hold the best weights by other rules than the run's, as `evaluate --select` takes them.
 //! `checkpoint/stage-<name>.safetensors` holds a finished stage: its last and its selected weights, and its results.
 //! Generators need no place in them: every draw is a function of the run's seed and the step.
 //!
@@ -22,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::log::LogLengths;
+use crate::record::best_by;
 use crate::training::state::{Best, Counters, Finished, InProgress, Outcome};
 use crate::training::{StageResult, Tensors};
 
@@ -59,6 +61,18 @@ impl Checkpoints {
     /// When the file cannot be written; the best weights before it stay.
     pub(crate) fn save_best(&self, best: &Best, weights: &Tensors) -> Result<()> {
         self.write(BEST_NEXT, &serde_json::to_string(best)?, weights.iter().map(|(name, w)| (name.clone(), w)))
+    }
+
+    /// Save the best weights so far by another rule than the run's.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn save_alternative(&self, best: &Best, weights: &Tensors) -> Result<()> {
+        self.write(
+            &best_by(&best.selected.metric),
+            &serde_json::to_string(best)?,
+            weights.iter().map(|(name, w)| (name.clone(), w)),
+        )
     }
 
     /// Save a stage in progress in place of the one before.

@@ -8,10 +8,12 @@ use cnc_data::HubCache;
 use cnc_models::{Kind, Registry, weights};
 use toml::Table;
 
+use super::encoder::encoder_of;
 use super::job::Job;
 use super::source::Source;
 use crate::config::asked::Asked;
 use crate::config::device;
+use crate::config::encoder::EncoderRun;
 use crate::config::given::idle;
 use crate::config::network::{self, WEIGHTS};
 use crate::config::recipe::layers;
@@ -36,7 +38,12 @@ pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known
     };
     check_model(&model, &known.models, source)?;
     let of_data = source.is_text();
-    let (init, absent) = match options.init {
+    let encoder_run = options.encoder.as_deref().map(|run| encoder_of(run, &model)).transpose()?;
+    let given_init = match &options.encoder {
+        Some(run) => Some(EncoderRun::init(run, of_data)),
+        None => options.init,
+    };
+    let (init, absent) = match given_init {
         None if recipe.model().is_ok_and(|name| name == model) => recipe_weights(source)?,
         given => (given, None),
     };
@@ -74,6 +81,8 @@ pub(crate) fn configure(asked: Asked, file: &str, source: &Source, known: &Known
         select: options.select.unwrap_or(Selection::WorstGroup),
         limit: options.limit,
         init,
+        encoder: options.encoder.map(std::path::absolute).transpose().context("the current folder cannot be found")?,
+        encoder_run,
         init_sha256: None,
         data: data.absolute()?,
         rows: BTreeMap::new(),

@@ -12,7 +12,7 @@ use crate::event::{Event, Listener};
 /// Rows that are left out that a message lists.
 const LISTED: usize = 20;
 
-/// Open a dataset, and say what a user should know of it.
+/// Open a dataset, perhaps to take resized crops of its images, and say what a user should know of it.
 ///
 /// # Errors
 /// As [`Dataset::open`].
@@ -21,6 +21,7 @@ pub(crate) fn open(
     manifest: Manifest,
     limit: Option<usize>,
     seed: u64,
+    resized_crops: bool,
     listener: &Listener,
 ) -> Result<Dataset> {
     let say = |text: String| listener(&Event::Note(&text));
@@ -32,6 +33,7 @@ pub(crate) fn open(
     let mut options = OpenOptions {
         limit,
         seed,
+        resized_crops,
         allow_count_mismatch: settings.allow_count_mismatch,
         skip_unreadable: settings.skip_unreadable,
         tokenizer: settings.tokenizer.clone(),

@@ -14,7 +14,7 @@ use super::log::{Log, LogLengths};
 use crate::config::network::WEIGHTS;
 use crate::config::run_config::{RunConfig, without_places};
 use crate::error::UsageError;
-use crate::record::{FinishedRun, PREDICTIONS, Results};
+use crate::record::{CHECKPOINTS, FinishedRun, PREDICTIONS, Results};
 
 /// How far the run in a folder got.
 pub(crate) enum FolderState {
@@ -150,7 +150,7 @@ impl RunFolder {
     /// Its checkpoints.
     #[must_use]
     pub(crate) fn checkpoints(&self) -> Checkpoints {
-        Checkpoints::new(self.file("checkpoint"))
+        Checkpoints::new(self.file(CHECKPOINTS))
     }
 
     /// Its log, cut to the lengths that a checkpoint remembers.

@@ -15,6 +15,7 @@ use cnc_data::Dataset;
 use cnc_models::Registry;
 use toml::{Table, Value};
 
+use super::encoder::check_encoder;
 use super::folder::RunFolder;
 use super::memory;
 use super::opened::Opened;
@@ -27,7 +28,8 @@ use crate::config::identity;
 use crate::config::network::Network;
 use crate::config::recipe::of_method_and_model;
 use crate::config::run_config::RunConfig;
-use crate::error::shown;
+use crate::config::settings::check_views;
+use crate::error::{UsageError, shown};
 use crate::methods::{Method, MethodInfo};
 use crate::record::interface::Interface;
 use crate::record::{FinishedRun, PREDICTIONS, Results, Story};
@@ -63,6 +65,13 @@ impl Job {
     ) -> Result<Self> {
         let (of_method, of_model) = of_method_and_model(&config.settings);
         let method = (info.build)(&of_method)?;
+        if config.encoder.is_some() && !method.refits() {
+            let problem = format!(
+                "--encoder is of methods that refit the last layer, such as dfr, afr and dpe; `{}` trains all",
+                info.name
+            );
+            return Err(UsageError(problem).into());
+        }
         let network = Network::new(models, &config.model, config.init.as_deref(), &of_model)?.in_place_of(absent);
         Ok(Self { config, info, method, network, idle, init_sha256: OnceLock::new() })
     }
@@ -90,6 +99,10 @@ impl Job {
     /// When labels, groups or samples are missing that the method needs.
     pub(crate) fn check(&self, opened: &Opened) -> Result<()> {
         self.network.check_length(&opened.dataset.preparation)?;
+        if let Some(encoder) = &self.config.encoder {
+            check_encoder(encoder, &self.config.on(&opened.dataset))?;
+        }
+        check_views(&self.config.settings, &opened.dataset.train)?;
         self.info.check(&opened.dataset)?;
         self.method.check(&opened.dataset, Seeds::new(self.config.seed))?;
         self.check_single_rows(opened)
@@ -161,6 +174,7 @@ impl Job {
             seeds: Seeds::new(self.config.seed),
             selection: self.config.select.on(&opened.dataset, self.info.has_plain_model()),
             limit: self.config.limit,
+            encoder: self.config.encoder_run.as_ref().map(|run| run.title.clone()),
             told_of_merging: Cell::new(false),
             slices: RefCell::new(None),
             keep: Box::new(Recorder::new(folder.clone())),
@@ -206,13 +220,19 @@ impl Job {
             skipped_rows: dataset.skipped.len() as u64,
             duration_s: start.elapsed().as_secs_f64().max(of_stages),
             peak_memory_bytes: memory::peak(),
-            label_budget: info.label_budget(config.select.on(dataset, info.has_plain_model())).to_owned(),
+            label_budget: self.label_budget(dataset),
             selection_rule: config.select.rule_on(dataset, info.has_plain_model()),
             selected: last.selected.clone(),
             val: last.val.clone(),
             test: last.test.clone(),
             stages,
         })
+    }
+
+    /// Which group labels the run used, and what for.
+    fn label_budget(&self, dataset: &Dataset) -> String {
+        let own = self.info.label_budget(self.config.select.on(dataset, self.info.has_plain_model()));
+        self.config.encoder_run.as_ref().map_or_else(|| own.to_owned(), |run| run.joined(own))
     }
 
     /// What became of the weights that the run started from, and which they were.

@@ -7,6 +7,7 @@
 pub(crate) mod checkpoint;
 pub(crate) mod configure;
 pub(crate) mod data;
+mod encoder;
 pub(crate) mod folder;
 pub(crate) mod job;
 pub(crate) mod log;

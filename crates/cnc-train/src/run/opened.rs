@@ -9,6 +9,7 @@ use cnc_data::{Dataset, SplitName};
 use super::source::Source;
 use crate::config::network::Network;
 use crate::config::run_config::RunConfig;
+use crate::config::settings::takes_resized_crops;
 use crate::training::{Event, Listener};
 
 /// Below this many samples, the accuracy of a group has an interval of more than 40 points.
@@ -24,6 +25,8 @@ pub(crate) struct Opened {
     /// Where tensors live.
     pub(crate) device: Device,
     seed: u64,
+    /// Whether resized crops can be taken of its images.
+    resized_crops: bool,
 }
 
 impl Opened {
@@ -42,12 +45,12 @@ impl Opened {
         for line in described(config, network, &dataset) {
             listener(&Event::Note(&line));
         }
-        Ok(Self { dataset, device, seed: config.seed })
+        Ok(Self { dataset, device, seed: config.seed, resized_crops: takes_resized_crops(&config.settings) })
     }
 
     /// Whether a run with these settings is on the same data.
     pub(crate) fn is_of(&self, config: &RunConfig) -> bool {
-        self.seed == config.seed
+        self.seed == config.seed && (self.resized_crops || !takes_resized_crops(&config.settings))
     }
 }
 

@@ -57,6 +57,10 @@ impl Keep for Recorder {
         self.folder.checkpoints().save_best(best, weights)
     }
 
+    fn save_alternative(&self, best: &Best, weights: &Tensors) -> Result<()> {
+        self.folder.checkpoints().save_alternative(best, weights)
+    }
+
     fn save(&self, state: &InProgress) -> Result<()> {
         if let Some(log) = &*self.log.borrow() {
             self.kept.set(log.sync()?);

@@ -8,6 +8,7 @@ use cnc_data::{Dataset, HubRepository, Manifest};
 use super::data;
 use crate::config::recipe::Recipe;
 use crate::config::run_config::RunConfig;
+use crate::config::settings::takes_resized_crops;
 use crate::error::UsageError;
 use crate::methods::Methods;
 use crate::training::Listener;
@@ -77,7 +78,9 @@ impl Source {
     pub(crate) fn open(&self, config: &RunConfig, listener: &Listener) -> Result<Arc<Dataset>> {
         match self {
             Self::Manifest(manifest) => {
-                Ok(Arc::new(data::open(&config.data, (**manifest).clone(), config.limit, config.seed, listener)?))
+                let (manifest, resized_crops) = ((**manifest).clone(), takes_resized_crops(&config.settings));
+                let dataset = data::open(&config.data, manifest, config.limit, config.seed, resized_crops, listener)?;
+                Ok(Arc::new(dataset))
             }
             Self::Memory(dataset) => Ok(Arc::clone(dataset)),
         }

@@ -8,6 +8,8 @@ use cnc_core::draws::shuffled;
 use cnc_core::methods::{BalancedSampler, subsample};
 use cnc_data::{Augment, Draw, Split};
 
+use crate::config::settings::ViewSettings;
+
 /// Which rows make a batch.
 #[derive(Clone)]
 pub enum Order {
@@ -81,6 +83,7 @@ pub struct Batches {
     order: Order,
     size: u64,
     seeds: Seeds,
+    views: Option<ViewSettings>,
 }
 
 impl Batches {
@@ -88,7 +91,13 @@ impl Batches {
     /// has one row more where the next would have that row alone. The seeds are for order and crops.
     #[must_use]
     pub(crate) fn new(split: Arc<Split>, order: Order, size: u64, seeds: Seeds) -> Self {
-        Self { split, order, size, seeds }
+        Self { split, order, size, seeds, views: None }
+    }
+
+    /// The same with these views of images, where the manifest's were.
+    #[must_use]
+    pub(crate) fn shown(self, views: ViewSettings) -> Self {
+        Self { views: Some(views), ..self }
     }
 
     /// Rows of one pass; none where rows are drawn one by one.
@@ -110,6 +119,7 @@ impl Batches {
         let (split, order, size) = (Arc::clone(&self.split), self.order.clone(), self.size);
         let (order_seeds, crop_seeds) = (self.seeds.purpose("order"), self.seeds.purpose("crop"));
         let length_seeds = self.seeds.purpose("lengths");
+        let views = self.views;
         let steps_per_pass = batches_per_pass(order.rows_per_pass(order_seeds), size);
         let mut current: Option<(u64, Vec<u32>)> = None;
         Box::new(move |step| {
@@ -127,7 +137,9 @@ impl Batches {
                 current = Some((pass, rows));
                 batch
             };
-            vec![Draw { rows, augment: Augment::Random { seed: crop_seeds.at(step).value() }, tag: () }]
+            let seed = crop_seeds.at(step).value();
+            let augment = views.map_or(Augment::Random { seed }, |views| views.augment(seed));
+            vec![Draw { rows, augment, tag: () }]
         })
     }
 }

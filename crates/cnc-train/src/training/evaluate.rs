@@ -12,6 +12,7 @@ use cnc_nn::no_grad;
 
 use super::predictions::Predictions;
 use super::results::{GroupResult, SplitResult};
+use crate::config::selection::Selection;
 use cnc_base::seeds::Seeds;
 
 /// Samples encoded at once: enough to fill the cores, small enough for their caches.
@@ -119,11 +120,18 @@ pub(crate) struct Score {
     pub(crate) worst_class: Option<f64>,
     /// Name of the class that is predicted for every sample, where one is.
     pub(crate) only_prediction: Option<String>,
+    /// What other rules say of the same predictions.
+    pub(crate) others: Vec<(Selection, f64)>,
 }
 
 impl Score {
-    /// An evaluation by the true groups, and what a rule makes of the same predictions.
-    pub(crate) fn new(evaluation: &Evaluation, (metric, value): (&str, f64), classes: &[String]) -> Self {
+    /// An evaluation by the true groups, and what the run's rule and others make of the same predictions.
+    pub(crate) fn new(
+        evaluation: &Evaluation,
+        (metric, value): (&str, f64),
+        others: Vec<(Selection, f64)>,
+        classes: &[String],
+    ) -> Self {
         Self {
             metric: metric.to_owned(),
             value,
@@ -131,6 +139,7 @@ impl Score {
             worst_group: evaluation.worst_group().and_then(|(_, worst)| worst.accuracy()),
             worst_class: evaluation.worst_class().and_then(|(_, worst)| worst.accuracy()),
             only_prediction: evaluation.only_prediction().and_then(|class| classes.get(class as usize)).cloned(),
+            others,
         }
     }
 }

@@ -21,6 +21,10 @@ pub(crate) trait Keep {
     /// Keep the best weights so far. They count from the next [`in progress`](Self::save) on, which has to name them.
     fn save_best(&self, best: &Best, weights: &Tensors) -> Result<()>;
 
+    /// Keep the best weights so far by another rule than the run's, which the metric names. Weights of a step that the stage in
+    /// progress has not come to are written again when it does.
+    fn save_alternative(&self, best: &Best, weights: &Tensors) -> Result<()>;
+
     /// Keep a stage in progress in place of the one before.
     fn save(&self, state: &InProgress) -> Result<()>;
 

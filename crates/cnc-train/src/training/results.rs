@@ -22,6 +22,9 @@ pub struct StageResult {
     pub duration_s: f64,
     /// The checkpoint of this stage that its figures belong to: the last where another stage goes on from it.
     pub selected: Selected,
+    /// The checkpoints that other rules would have chosen, which the run folder has too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Selected>,
     /// What the stage's model gets wrong on the training split, where the method looks at it.
     pub training_errors: Option<TrainingErrors>,
     /// Why the stage has learnt nothing that the next one could go on from, where it has not: the run's figures are not those of

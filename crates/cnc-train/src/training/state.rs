@@ -20,6 +20,8 @@ pub(crate) struct Counters {
     pub(crate) samples: u64,
     /// The best evaluation so far.
     pub(crate) best: Option<Best>,
+    /// The best evaluations so far by other rules than the run's.
+    pub(crate) alternatives: Vec<Best>,
     /// Seconds that the stage took up to here.
     pub(crate) duration_s: f64,
 }

@@ -20,6 +20,7 @@ use super::objective::{Objective, Tensors};
 use super::plan::{StagePlan, Taken};
 use super::results::Selected;
 use super::state::{Best, Counters, InProgress, Outcome};
+use crate::config::selection::Selection;
 use crate::error::Interrupted;
 use crate::event::{Evaluated, Event};
 use cnc_base::seeds::Seeds;
@@ -50,6 +51,8 @@ pub(crate) struct Trained {
     pub(crate) outcome: Outcome,
     /// What was selected.
     pub(crate) selected: Selected,
+    /// What other rules would have selected.
+    pub(crate) alternatives: Vec<Selected>,
     /// Samples that its batches had.
     pub(crate) samples: u64,
     /// Seconds of training.
@@ -271,7 +274,10 @@ impl<'a> Stage<'a> {
 
     /// Keep the weights if none before them have a better score, or if they are the last and those are taken.
     fn select(&mut self, score: Score) -> Result<()> {
-        let Score { metric, value, average, .. } = score;
+        let Score { metric, value, average, others, .. } = score;
+        for (rule, value) in others {
+            self.keep_alternative(rule, value, average)?;
+        }
         let is_taken = match self.plan.taken {
             Taken::Selected => {
                 let before = self.counters.best.as_ref().map(|best| (best.selected.value, best.average));
@@ -282,16 +288,42 @@ impl<'a> Stage<'a> {
         if !is_taken {
             return Ok(());
         }
-        let stage = self.plan.name.to_owned();
-        let selected = Selected { stage, epoch: self.epoch(), step: self.counters.step, metric, value };
-        let best = Best { selected, average };
-        self.best = match &self.average {
-            Some(average) => average.weights().clone(),
-            None => self.model.parameters().named()?,
-        };
+        let best = self.evaluated(metric, value, average);
+        self.best = self.judged_weights()?;
         self.with.keep.save_best(&best, &self.best)?;
         self.counters.best = Some(best);
         Ok(())
+    }
+
+    /// Keep the weights for another rule than the run's, if none before them are better by it.
+    fn keep_alternative(&mut self, rule: Selection, value: f64, average: f64) -> Result<()> {
+        let metric = rule.metric();
+        let place = self.counters.alternatives.iter().position(|best| best.selected.metric == metric);
+        let before = place.and_then(|place| self.counters.alternatives.get(place));
+        if before.is_some_and(|best| !replaces((value, average), (best.selected.value, best.average))) {
+            return Ok(());
+        }
+        let best = self.evaluated(metric.to_owned(), value, average);
+        self.with.keep.save_alternative(&best, &self.judged_weights()?)?;
+        match place.and_then(|place| self.counters.alternatives.get_mut(place)) {
+            Some(before) => *before = best,
+            None => self.counters.alternatives.push(best),
+        }
+        Ok(())
+    }
+
+    /// The evaluation of this step by a metric.
+    fn evaluated(&self, metric: String, value: f64, average: f64) -> Best {
+        let (stage, step) = (self.plan.name.to_owned(), self.counters.step);
+        Best { selected: Selected { stage, epoch: self.epoch(), step, metric, value }, average }
+    }
+
+    /// The weights that are judged: the averaged ones where the stage keeps an average.
+    fn judged_weights(&self) -> Result<Tensors> {
+        match &self.average {
+            Some(average) => Ok(average.weights().clone()),
+            None => Ok(self.model.parameters().named()?),
+        }
     }
 
     /// What is said of the weights that are judged: the averaged ones where the stage keeps an average.
@@ -329,7 +361,8 @@ impl<'a> Stage<'a> {
         self.model.parameters().load(&self.best)?;
         let duration_s = self.duration();
         let outcome = Outcome { last, selected: self.best, objective: objective.state()? };
-        Ok(Trained { outcome, selected: best.selected, samples: self.counters.samples, duration_s })
+        let alternatives = self.counters.alternatives.into_iter().map(|best| best.selected).collect();
+        Ok(Trained { outcome, selected: best.selected, alternatives, samples: self.counters.samples, duration_s })
     }
 }
 

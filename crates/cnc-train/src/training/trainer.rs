@@ -25,6 +25,7 @@ use super::state::{Finished, Outcome};
 use super::train::{Surroundings, Trained, train};
 use crate::config::network::Network;
 use crate::config::selection::Selection;
+use crate::config::settings::TrainingSettings;
 use crate::event::{Event, Listener};
 use cnc_base::seeds::Seeds;
 
@@ -42,9 +43,11 @@ pub struct Trainer {
     pub(crate) limit: Option<usize>,
     /// What models are built from, and start from.
     pub(crate) network: Network,
+    /// Title of the method whose model is there already in the place of a first stage.
+    pub(crate) encoder: Option<String>,
     /// Whether the reader was told that a last batch of one sample is put into the one before.
     pub(crate) told_of_merging: Cell<bool>,
-    /// The slice of each validation row, where the run is selected by slices: once a plain model has said what it gets wrong.
+    /// The slice of each validation row, once a plain model has said what it gets wrong.
     pub(crate) slices: RefCell<Option<Groups>>,
     /// Where stages are kept.
     pub(crate) keep: Box<dyn Keep>,
@@ -106,10 +109,11 @@ impl Trainer {
         Ok(predict(&*self.last_model(stage)?, &self.dataset.train, View::Centre, &self.device)?.classes)
     }
 
-    /// Batches of so many training rows in an order, drawn from the seeds of a purpose.
+    /// Batches of training rows in an order, as the settings of a stage have them, drawn from the seeds of a purpose.
     #[must_use]
-    pub fn batches(&self, order: Order, size: u64, purpose: &str) -> Batches {
-        let batches = Batches::new(Arc::clone(&self.dataset.train), order, size, self.seeds.purpose(purpose));
+    pub fn batches(&self, order: Order, settings: &TrainingSettings, purpose: &str) -> Batches {
+        let (split, seeds) = (Arc::clone(&self.dataset.train), self.seeds.purpose(purpose));
+        let batches = Batches::new(split, order, settings.batch_size, seeds).shown(settings.views);
         if let Some(rows) = batches.merged().filter(|_| !self.told_of_merging.replace(true)) {
             self.note(&format!(
                 "note: a last batch of one sample is put into the one before, which then has {rows}: every sample is seen"
@@ -125,28 +129,52 @@ impl Trainer {
     /// run.
     pub fn stage<O: Objective>(&self, plan: &StagePlan<'_>, objective: &mut O) -> Result<TrainedStage> {
         let model = self.fresh_model(plan.name)?;
+        if let Some(title) = self.encoder.as_ref().filter(|_| plan.taken == Taken::Last) {
+            return self.as_it_is(model, title);
+        }
         if let Some(Finished { result, outcome }) = self.keep.finished(plan.name, &self.device)? {
             model.parameters().load(&outcome.selected)?;
             let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
-            if self.slices_by(plan) {
+            if plan.taken == Taken::Last {
                 self.slice_by(&predict(&*model, &self.dataset.validation, View::Centre, &self.device)?.classes)?;
             }
             objective.load_state(&outcome.objective)?;
             return Ok(TrainedStage { model, last: outcome.last, result, test, training: None });
         }
-        let Trained { outcome, selected, samples, duration_s } = self.trained(plan, &*model, objective)?;
+        let Trained { outcome, selected, alternatives, samples, duration_s } =
+            self.trained(plan, &*model, objective)?;
         let start = Instant::now();
         let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
         let val = predict(&*model, &self.dataset.validation, View::Centre, &self.device)?;
-        if self.slices_by(plan) {
+        if plan.taken == Taken::Last {
             self.slice_by(&val.classes)?;
         }
         let figures = Figures { name: plan.name, title: plan.title, steps: plan.steps, samples, selected: &selected };
         let mut result = self.figures(&figures, &*model, &val, &test)?;
         result.duration_s = duration_s + start.elapsed().as_secs_f64();
+        result.alternatives = alternatives;
         let finished = Finished { result, outcome };
         self.keep.save_finished(&finished)?;
         let Finished { result, outcome: Outcome { last, .. } } = finished;
+        Ok(TrainedStage { model, last, result, test, training: None })
+    }
+
+    /// The model that a run begins with as its first stage, which was trained elsewhere.
+    fn as_it_is(&self, model: Box<dyn Model>, title: &str) -> Result<TrainedStage> {
+        let start = Instant::now();
+        // Nothing is in progress, but the run's log begins here.
+        self.keep.in_progress("encoder", &self.device)?;
+        let test = predict(&*model, &self.dataset.test, View::Centre, &self.device)?;
+        let val = predict(&*model, &self.dataset.validation, View::Centre, &self.device)?;
+        self.slice_by(&val.classes)?;
+        let value = evaluation(&self.dataset.validation, &val.classes)?.average().accuracy().unwrap_or(0.0);
+        let metric = Selection::Average.metric().to_owned();
+        let selected = Selected { stage: "encoder".to_owned(), epoch: 0.0, step: 0, metric, value };
+        let title = format!("{title}, the encoder");
+        let figures = Figures { name: "encoder", title: &title, steps: 0, samples: 0, selected: &selected };
+        let mut result = self.figures(&figures, &*model, &val, &test)?;
+        result.duration_s = start.elapsed().as_secs_f64();
+        let last = model.parameters().named()?;
         Ok(TrainedStage { model, last, result, test, training: None })
     }
 
@@ -155,12 +183,14 @@ impl Trainer {
         let evaluator = |model: &dyn Model| {
             let predictions = predict(model, validation, View::Centre, &self.device)?;
             let evaluation = evaluation(validation, &predictions.classes)?;
-            let value = match plan.taken {
-                Taken::Selected => self.value(&predictions.classes)?,
+            let (value, others) = match plan.taken {
+                Taken::Selected => {
+                    (self.value(&predictions.classes)?, self.by_other_rules(&evaluation, &predictions.classes)?)
+                }
                 // What selects is not known yet, and nothing is selected here.
-                Taken::Last => evaluation.average().accuracy().unwrap_or(0.0),
+                Taken::Last => (evaluation.average().accuracy().unwrap_or(0.0), Vec::new()),
             };
-            Ok(Score::new(&evaluation, (self.metric(plan.taken), value), &self.dataset.classes))
+            Ok(Score::new(&evaluation, (self.metric(plan.taken), value), others, &self.dataset.classes))
         };
         let with = Surroundings {
             split: &self.dataset.train,
@@ -220,9 +250,22 @@ impl Trainer {
         self.slices.borrow().clone().context("no plain model has been trained yet, whose errors make the slices")
     }
 
-    /// Whether the validation split is sliced by what this stage's model says of it.
-    fn slices_by(&self, plan: &StagePlan<'_>) -> bool {
-        plan.taken == Taken::Last && self.selection == Selection::WorstSlice
+    /// What the rules say that are not the run's, as far as their groups and slices are known.
+    fn by_other_rules(&self, evaluation: &Evaluation, predictions: &[u32]) -> Result<Vec<(Selection, f64)>> {
+        let slices = self.slices.borrow();
+        let mut values = Vec::new();
+        for rule in Selection::ALL.into_iter().filter(|rule| *rule != self.selection) {
+            match (rule, &*slices) {
+                (Selection::WorstGroup, _) if self.dataset.attributes.is_empty() => {}
+                (Selection::WorstSlice, None) => {}
+                (Selection::WorstSlice, Some(slices)) => {
+                    let sliced = Evaluation::new(self.dataset.validation.labels(), predictions, slices)?;
+                    values.push((rule, rule.score(&sliced)));
+                }
+                _ => values.push((rule, rule.score(evaluation))),
+            }
+        }
+        Ok(values)
     }
 
     /// Slice the validation split by what a plain model, or several, predict: class, and whether that is wrong.
@@ -262,6 +305,7 @@ impl Trainer {
             samples: stage.samples,
             duration_s: 0.0,
             selected: stage.selected.clone(),
+            alternatives: Vec::new(),
             training_errors: None,
             failure: None,
             notes: only_prediction(val, &self.dataset.classes).into_iter().collect(),

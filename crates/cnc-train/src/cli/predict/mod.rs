@@ -16,9 +16,11 @@ use sources::{Images, PassedOver, Texts};
 
 use crate::cli::say::note;
 use crate::config::device;
+use crate::config::selection::Selection;
 use crate::error::UsageError;
 use crate::methods::Known;
 use crate::predict::{Given, Predictor};
+use crate::record::FinishedRun;
 
 /// Which run, which inputs, and where the answers go.
 #[derive(Debug, Args)]
@@ -55,6 +57,9 @@ pub(super) struct Arguments {
     /// Width times height of the largest image that is read [default: the run's]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     max_pixels: Option<u64>,
+    /// Predict with the checkpoint that this rule would have chosen [default: the run's own rule]
+    #[arg(long, value_name = "RULE", value_enum)]
+    select: Option<Selection>,
     /// auto, cpu, cuda, cuda:1, metal
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     device: String,
@@ -68,8 +73,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(out) = &arguments.out {
         refuse_to_overwrite_an_input(out, &arguments.inputs)?;
     }
-    let predictor =
-        Predictor::open(&arguments.run, &Known::default(), device::open(&arguments.device)?, arguments.max_pixels)?;
+    let run = FinishedRun::open(&arguments.run)?.by(arguments.select)?;
+    let predictor = Predictor::open(&run, &Known::default(), device::open(&arguments.device)?, arguments.max_pixels)?;
     let is_csv =
         arguments.out.as_ref().and_then(|out| out.extension()).is_some_and(|end| end.eq_ignore_ascii_case("csv"));
     let format = arguments.format.unwrap_or(if is_csv { Format::Csv } else { Format::Jsonl });

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, anyhow};
-use cnc_data::image::decode::ENDS;
+use cnc_data::image::decode::{ENDS, has_image_name};
 use cnc_data::table::stream::{self, TextStream};
 
 use crate::predict::{Given, Input, Unreadable};
@@ -133,7 +133,7 @@ fn images_and_folders(folder: &Path, passed_over: &PassedOver) -> io::Result<Vec
         if name.starts_with('.') || OF_THE_SYSTEM.contains(&name.as_str()) {
             continue;
         }
-        if kind.is_dir() || (has_end(&path, &ENDS) && !path.is_dir()) {
+        if kind.is_dir() || (has_image_name(&path) && !path.is_dir()) {
             entries.push(path);
         } else if kind.is_symlink() && path.is_dir() {
             passed_over.add("links to folders".to_owned());
@@ -146,9 +146,9 @@ fn images_and_folders(folder: &Path, passed_over: &PassedOver) -> io::Result<Vec
     Ok(entries)
 }
 
-fn has_end(path: &Path, ends: &[&str]) -> bool {
+fn is_table(path: &Path) -> bool {
     let end = path.extension().and_then(|end| end.to_str()).map(str::to_lowercase);
-    end.is_some_and(|end| ends.contains(&end.as_str()))
+    end.is_some_and(|end| TABLES.contains(&end.as_str()))
 }
 
 /// Texts of files and of standard input: tables by their names, else one text a line.
@@ -170,7 +170,7 @@ impl Texts {
     }
 
     fn open(&self, path: &Path) -> Result<TextStream> {
-        let texts = if self.is_table || has_end(path, &TABLES) {
+        let texts = if self.is_table || is_table(path) {
             stream::Texts::Table { column: self.column.clone() }
         } else {
             stream::Texts::Lines

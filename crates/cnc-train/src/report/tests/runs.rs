@@ -53,6 +53,7 @@ fn stage(name: &str, worst: f64) -> StageResult {
         samples: 640,
         duration_s: 1.0,
         selected: Selected { stage: name.into(), epoch: 2.0, step: 20, metric: "worst group".into(), value: worst },
+        alternatives: Vec::new(),
         training_errors: Some(TrainingErrors { count: 100, errors: 7, minority_errors: 6 }),
         failure: None,
         notes: Vec::new(),
