@@ -1,7 +1,10 @@
 //! Group metrics, intervals and alignment.
 
 use candle_core::{Device, Tensor};
-use cnc_core::evaluation::{Alignment, CounterfactualFlips, Interval, Lengths, Proportion, SAMPLES_PER_GROUP};
+use cnc_core::evaluation::calibration::BINS;
+use cnc_core::evaluation::{
+    Alignment, Calibration, CounterfactualFlips, Interval, Lengths, Proportion, SAMPLES_PER_GROUP, area_under_roc,
+};
 use cnc_core::{Evaluation, Groups};
 use proptest::prelude::*;
 
@@ -196,4 +199,47 @@ proptest! {
         prop_assert!(0.0 <= interval.low && interval.low <= accuracy + 1e-12);
         prop_assert!(accuracy - 1e-12 <= interval.high && interval.high <= 1.0);
     }
+}
+
+/// Figures of scikit-learn 1.9 (`precision_score`, `f1_score`, `roc_auc_score`) and, for calibration, of numpy by the definition of
+/// Guo et al. over 15 bins, of samples that both sides compute from the row.
+#[test]
+fn precision_f1_the_area_and_calibration_are_those_of_other_programs() -> TestResult {
+    let rows = 0..60_u32;
+    let labels: Vec<u32> = rows.clone().map(|i| i * 7 % 3).collect();
+    let predictions: Vec<u32> =
+        rows.clone().map(|i| if i % 11 == 3 { 0 } else { (i * 7 % 3 + u32::from(i % 5 == 0)) % 3 }).collect();
+    let evaluation = evaluate(&labels, &predictions, &[])?;
+    let precision: Vec<_> = evaluation.classes().iter().map(|class| class.precision.accuracy()).collect();
+    for (found, expected) in precision.into_iter().zip([0.666_666_67, 0.789_473_68, 0.823_529_41]) {
+        close(found, expected, 1e-8);
+    }
+    for (class, expected) in evaluation.classes().iter().zip([0.727_272_73, 0.769_230_77, 0.756_756_76]) {
+        close(class.f1(), expected, 1e-8);
+    }
+    assert_eq!(evaluation.worst_precision().map(|(class, _)| class), Some(0));
+    assert_eq!(evaluation.worst_f1().map(|(class, _)| class), Some(0));
+
+    let scores: Vec<f32> = rows.clone().map(|i| (i * 37 % 16) as f32 / 16.0).collect();
+    let positive: Vec<bool> = rows.clone().map(|i| i * 29 % 7 < 3).collect();
+    close(area_under_roc(&scores, &positive)?, 0.502_244_668_911_335_6, 1e-12);
+    assert_eq!(area_under_roc(&scores, &[true; 60])?, None);
+    assert!(area_under_roc(&[f32::NAN], &[true]).is_err());
+
+    let confidences: Vec<f32> = rows.clone().map(|i| (i * 53 % 97 + 1) as f32 / 100.0).collect();
+    let right: Vec<bool> = rows.map(|i| i * 31 % 5 != 0).collect();
+    let calibration = Calibration::new(&confidences, &right, BINS)?;
+    close(calibration.error(), 0.362_499_999_689_559_2, 1e-9);
+    assert_eq!(calibration.bins().iter().map(|bin| bin.accuracy.count).sum::<usize>(), 60);
+    assert_eq!(Calibration::new(&[], &[], BINS)?.error(), None);
+    assert!(Calibration::new(&[f32::NAN], &[true], BINS).is_err() && Calibration::new(&[], &[], 0).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_class_that_is_never_predicted_has_an_f1_of_0_and_no_precision() -> TestResult {
+    let evaluation = evaluate(&[0, 0, 1], &[0, 0, 0], &[])?;
+    assert_eq!(evaluation.worst_f1(), Some((1, 0.0)));
+    assert_eq!(evaluation.classes()[1].precision.accuracy(), None);
+    Ok(())
 }

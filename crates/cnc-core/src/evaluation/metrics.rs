@@ -32,8 +32,19 @@ pub struct Evaluation {
 pub struct ClassAccuracy {
     /// The class.
     pub class: u32,
-    /// Its samples.
+    /// Its samples, and how many are predicted as it: its recall.
     pub accuracy: Proportion,
+    /// The samples that are predicted as it, and how many are of it: its precision.
+    pub precision: Proportion,
+}
+
+impl ClassAccuracy {
+    /// The harmonic mean of precision and recall, in `[0, 1]`: 0 where the class is never predicted; `None` without samples.
+    #[must_use]
+    pub fn f1(&self) -> Option<f64> {
+        let (samples, predicted) = (self.accuracy.count, self.precision.count);
+        (samples > 0).then(|| 2.0 * self.accuracy.correct as f64 / (samples + predicted) as f64)
+    }
 }
 
 impl Evaluation {
@@ -61,14 +72,16 @@ impl Evaluation {
             labels.iter().zip(predictions).map(|(label, prediction)| label == prediction).collect();
         let mut overall = Proportion::default();
         let mut by_class = std::collections::BTreeMap::<u32, Proportion>::new();
-        for (&label, &right) in labels.iter().zip(&right_rows) {
+        let mut predicted = std::collections::BTreeMap::<u32, Proportion>::new();
+        for ((&label, &prediction), &right) in labels.iter().zip(predictions).zip(&right_rows) {
             overall.add(right);
             by_class.entry(label).or_default().add(right);
+            predicted.entry(prediction).or_default().add(right);
         }
 
         let mut seen = vec![false; right_rows.len()];
         let mut groups_overlap = false;
-        let mut counted = Vec::with_capacity(groups.rows().len());
+        let mut by_group = Vec::with_capacity(groups.rows().len());
         for rows in groups.rows() {
             let mut proportion = Proportion::default();
             for &row in rows {
@@ -78,12 +91,14 @@ impl Evaluation {
                     groups_overlap |= std::mem::replace(seen, true);
                 }
             }
-            counted.push(proportion);
+            by_group.push(proportion);
         }
         let only_prediction =
             predictions.first().filter(|&first| predictions.iter().all(|prediction| prediction == first)).copied();
-        let classes = by_class.into_iter().map(|(class, accuracy)| ClassAccuracy { class, accuracy }).collect();
-        Ok(Self { overall, groups: counted, classes, groups_overlap, only_prediction })
+        let precision = |class: u32| predicted.get(&class).copied().unwrap_or_default();
+        let counted = |(class, accuracy)| ClassAccuracy { class, accuracy, precision: precision(class) };
+        let classes = by_class.into_iter().map(counted).collect();
+        Ok(Self { overall, groups: by_group, classes, groups_overlap, only_prediction })
     }
 
     /// The plain average: right predictions over all of the split.
@@ -126,6 +141,19 @@ impl Evaluation {
     #[must_use]
     pub fn worst_class(&self) -> Option<(u32, Proportion)> {
         worst(self.classes.iter().map(|class| (class.class, class.accuracy)))
+    }
+
+    /// Class and precision of the class with the worst, among those that are predicted at all; `None` without predictions.
+    #[must_use]
+    pub fn worst_precision(&self) -> Option<(u32, Proportion)> {
+        worst(self.classes.iter().map(|class| (class.class, class.precision)))
+    }
+
+    /// Class and F1 of the class with the worst, the first of equals; `None` when there are no samples.
+    #[must_use]
+    pub fn worst_f1(&self) -> Option<(u32, f64)> {
+        let scores = self.classes.iter().filter_map(|class| Some((class.class, class.f1()?)));
+        scores.reduce(|least, next| if next.1 < least.1 { next } else { least })
     }
 
     /// Mean accuracy of the groups that have samples, each weighing the same; `None` when none has.

@@ -90,6 +90,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         SplitName::Test => &dataset.test,
     };
     let predictions = predict(&*model, split, View::Centre, &device)?;
-    result!("{}", table::of_split(&summarise(&dataset, split, &predictions.classes)?));
+    result!("{}", table::of_split(&summarise(&dataset, split, &predictions)?));
     Ok(())
 }

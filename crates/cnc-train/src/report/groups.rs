@@ -19,7 +19,7 @@ struct Summary {
 /// Width of a column of the map that still holds a name, in CSS pixels; narrower screens scroll.
 const NARROWEST: usize = 58;
 
-const SUMMARIES: [Summary; 6] = [
+const SUMMARIES: [Summary; 10] = [
     Summary { name: "Worst group", value: |test| test.worst_group_accuracy },
     Summary { name: "Average, plain", value: |test| Some(test.average_accuracy) },
     Summary {
@@ -28,6 +28,10 @@ const SUMMARIES: [Summary; 6] = [
     },
     Summary { name: "Mean of the groups", value: |test| test.mean_group_accuracy },
     Summary { name: "Worst class", value: |test| test.worst_class_accuracy },
+    Summary { name: "Precision of the worst class", value: |test| test.worst_class_precision },
+    Summary { name: "F1 of the worst class", value: |test| test.worst_class_f1 },
+    Summary { name: "Area under the ROC curve", value: |test| test.auroc },
+    Summary { name: "Expected calibration error", value: |test| test.calibration_error },
     Summary { name: "Prediction changes with the attribute alone (share of samples)", value: |test| test.flip_rate },
 ];
 

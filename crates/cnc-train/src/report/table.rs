@@ -79,6 +79,12 @@ fn rows(columns: &[Column<'_>]) -> Vec<Vec<String>> {
     rows.push(line("  95 % interval", "", cells(&|s| plain_interval(s.average_interval))));
     rows.push(line("average (adjusted)", &count, cells(&|s| plain_percent(s.adjusted_average_accuracy))));
     rows.push(line("worst class", "", cells(&|s| plain_percent(s.worst_class_accuracy))));
+    rows.push(line("worst class precision", "", cells(&|s| plain_percent(s.worst_class_precision))));
+    rows.push(line("worst class F1", "", cells(&|s| plain_percent(s.worst_class_f1))));
+    if columns.iter().any(|column| column.split.auroc.is_some()) {
+        rows.push(line("AUROC", "", cells(&|s| plain_percent(s.auroc))));
+    }
+    rows.push(line("calibration error", "", cells(&|s| plain_percent(s.calibration_error))));
     if columns.iter().any(|column| column.split.flip_rate.is_some()) {
         rows.push(line("changed by attribute", "", cells(&|s| plain_percent(s.flip_rate))));
     }

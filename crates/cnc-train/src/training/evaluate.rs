@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use candle_core::{D, DType, Device, Tensor};
-use cnc_core::evaluation::CounterfactualFlips;
+use cnc_core::evaluation::calibration::BINS;
+use cnc_core::evaluation::{Calibration, CounterfactualFlips, area_under_roc};
 use cnc_core::{Evaluation, Groups};
 use cnc_data::{Augment, Dataset, Draw, Group, Inputs, Split, prefetch};
 use cnc_models::{Mode, Model};
@@ -164,26 +165,36 @@ pub(crate) fn groups_of(groups: &[Group], rows: usize) -> cnc_core::Result<Group
 ///
 /// # Errors
 /// When the number of predictions is not that of the split's rows.
-pub(crate) fn summarise(dataset: &Dataset, split: &Split, predictions: &[u32]) -> Result<SplitResult> {
-    let evaluation = evaluation(split, predictions)?;
+pub(crate) fn summarise(dataset: &Dataset, split: &Split, predictions: &Predictions) -> Result<SplitResult> {
+    let (classes, confidences) = (&predictions.classes, &predictions.confidences);
+    let evaluation = evaluation(split, classes)?;
+    let right: Vec<bool> = classes.iter().zip(split.labels()).map(|(class, label)| class == label).collect();
+    let calibration_of = |rows: &[u32]| {
+        let of_rows =
+            rows.iter().filter_map(|row| Some((*confidences.get(*row as usize)?, *right.get(*row as usize)?)));
+        let (confidences, right): (Vec<f32>, Vec<bool>) = of_rows.unzip();
+        Ok::<_, cnc_core::Error>(Calibration::new(&confidences, &right, BINS)?.error())
+    };
     let train_counts: Vec<usize> = dataset.train.groups().iter().map(|group| group.rows.len()).collect();
     let groups: Vec<GroupResult> = split
         .groups()
         .iter()
         .zip(evaluation.groups())
-        .map(|(group, proportion)| GroupResult {
-            name: group.name.clone(),
-            class: dataset.classes.get(group.class as usize).cloned().unwrap_or_default(),
-            attribute: group.attribute.clone(),
-            count: proportion.count as u64,
-            correct: proportion.correct as u64,
-            accuracy: proportion.accuracy(),
-            interval: proportion.wilson(),
+        .map(|(group, proportion)| {
+            Ok(GroupResult {
+                name: group.name.clone(),
+                class: dataset.classes.get(group.class as usize).cloned().unwrap_or_default(),
+                attribute: group.attribute.clone(),
+                count: proportion.count as u64,
+                correct: proportion.correct as u64,
+                accuracy: proportion.accuracy(),
+                interval: proportion.wilson(),
+                calibration_error: calibration_of(&group.rows)?,
+            })
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let worst = evaluation.worst_group();
-    let flips =
-        split.counterfactuals().map(|versions| CounterfactualFlips::count(predictions, versions)).transpose()?;
+    let flips = split.counterfactuals().map(|versions| CounterfactualFlips::count(classes, versions)).transpose()?;
     Ok(SplitResult {
         split: split.name().as_str().to_owned(),
         count: split.len() as u64,
@@ -199,8 +210,20 @@ pub(crate) fn summarise(dataset: &Dataset, split: &Split, predictions: &[u32]) -
         worst_group_interval: worst.and_then(|(_, worst)| worst.wilson()),
         worst_group: worst.and_then(|(index, _)| groups.get(index)).map(|group| group.name.clone()),
         worst_class_accuracy: evaluation.worst_class().and_then(|(_, worst)| worst.accuracy()),
+        worst_class_precision: evaluation.worst_precision().and_then(|(_, worst)| worst.accuracy()),
+        worst_class_f1: evaluation.worst_f1().map(|(_, worst)| worst),
+        auroc: if dataset.classes.len() == 2 { area_of_two(split.labels(), predictions)? } else { None },
+        calibration_error: Calibration::new(confidences, &right, BINS)?.error(),
         flip_rate: flips.and_then(|flips| flips.rate()),
         groups_overlap: evaluation.groups_overlap(),
         groups,
     })
+}
+
+/// The area under the ROC curve of the second of two classes.
+fn area_of_two(labels: &[u32], predictions: &Predictions) -> Result<Option<f64>> {
+    let of_second = |(class, confidence): (&u32, &f32)| if *class == 1 { *confidence } else { 1.0 - confidence };
+    let scores: Vec<f32> = predictions.classes.iter().zip(&predictions.confidences).map(of_second).collect();
+    let positive: Vec<bool> = labels.iter().map(|label| *label == 1).collect();
+    Ok(area_under_roc(&scores, &positive)?)
 }

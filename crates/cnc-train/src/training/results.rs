@@ -94,6 +94,18 @@ pub struct SplitResult {
     pub worst_group: Option<String>,
     /// Accuracy of the worst class.
     pub worst_class_accuracy: Option<f64>,
+    /// Precision of the class with the worst, among those that are predicted.
+    #[serde(default)]
+    pub worst_class_precision: Option<f64>,
+    /// F1 of the class with the worst.
+    #[serde(default)]
+    pub worst_class_f1: Option<f64>,
+    /// Area under the ROC curve of the second class's probability, where there are two classes.
+    #[serde(default)]
+    pub auroc: Option<f64>,
+    /// Expected calibration error over 15 bins of confidence (Guo et al. 2017).
+    #[serde(default)]
+    pub calibration_error: Option<f64>,
     /// Share of images whose prediction is not the same in every version that differs in the attribute only.
     pub flip_rate: Option<f64>,
     /// Whether a sample can be in several groups, so that the counts add up to more than `count`.
@@ -119,4 +131,7 @@ pub struct GroupResult {
     pub accuracy: Option<f64>,
     /// Wilson 95 % interval; `null` without samples.
     pub interval: Option<Interval>,
+    /// Expected calibration error of the group; `null` without samples.
+    #[serde(default)]
+    pub calibration_error: Option<f64>,
 }

@@ -294,7 +294,7 @@ impl Trainer {
         let view = View::Random(self.seeds.purpose("evaluation crop"));
         let test_random_crop = if self.dataset.test.augments() {
             let predictions = predict(model, &self.dataset.test, view, &self.device)?;
-            Some(summarise(&self.dataset, &self.dataset.test, &predictions.classes)?)
+            Some(summarise(&self.dataset, &self.dataset.test, &predictions)?)
         } else {
             None
         };
@@ -309,8 +309,8 @@ impl Trainer {
             training_errors: None,
             failure: None,
             notes: only_prediction(val, &self.dataset.classes).into_iter().collect(),
-            val: summarise(&self.dataset, &self.dataset.validation, &val.classes)?,
-            test: summarise(&self.dataset, &self.dataset.test, &test.classes)?,
+            val: summarise(&self.dataset, &self.dataset.validation, val)?,
+            test: summarise(&self.dataset, &self.dataset.test, test)?,
             test_random_crop,
             alignment_loss: self.alignment(test)?,
         })

@@ -19,6 +19,7 @@ fn group(class: &str, attribute: &str, correct: u64, count: u64) -> GroupResult 
         correct,
         accuracy,
         interval: accuracy.map(|a| Interval { low: (a - 0.1).max(0.0), high: (a + 0.1).min(1.0) }),
+        calibration_error: Some(0.05),
     }
 }
 
@@ -30,6 +31,10 @@ fn split(worst: f64) -> SplitResult {
         average_interval: Some(Interval { low: 0.6, high: 0.86 }),
         adjusted_average_accuracy: Some(0.9),
         mean_group_accuracy: Some(0.7),
+        worst_class_precision: Some(0.65),
+        worst_class_f1: Some(0.66),
+        auroc: Some(0.8),
+        calibration_error: Some(0.04),
         worst_group_accuracy: Some(worst),
         worst_group_interval: Some(Interval { low: 0.0, high: 0.5 }),
         worst_group: Some("cow / beach".into()),
