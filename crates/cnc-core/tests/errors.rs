@@ -55,8 +55,15 @@ fn the_statistics_are_those_of_scipy_class_by_class() -> TestResult {
 const CATEGORY: (f64, f64) = (14.561_076_555_023_924, 0.005_703_756_410_198_4);
 const NUMBER: (f64, f64) = (0.050_867_988_991_805_405, 0.974_886_724_731_834);
 
-/// Errors of 2,000 samples in 4 classes, 20 columns of noise of both kinds, and one more that errors come with or not.
-fn planted(seed: u64, is_planted: bool) -> (Vec<bool>, Vec<u32>, Vec<Vec<u32>>, Vec<Vec<f64>>) {
+/// Errors of 2,000 samples in 4 classes, 20 columns of noise of both kinds, and one more, the first, that errors come with or not.
+struct Planted {
+    wrong: Vec<bool>,
+    labels: Vec<u32>,
+    categories: Vec<Vec<u32>>,
+    numbers: Vec<Vec<f64>>,
+}
+
+fn planted(seed: u64, is_planted: bool) -> Planted {
     let rng = &mut ChaCha8Rng::seed_from_u64(seed);
     let count = 2000;
     let labels: Vec<u32> = (0..count).map(|_| rng.random_range(0..4)).collect();
@@ -71,7 +78,7 @@ fn planted(seed: u64, is_planted: bool) -> (Vec<bool>, Vec<u32>, Vec<Vec<u32>>, 
     let mut categories = vec![attribute];
     categories.extend((0..10).map(|k| (0..count).map(|_| rng.random_range(0..2 + k)).collect()));
     let numbers = (0..10).map(|_| (0..count).map(|_| rng.random::<f64>()).collect()).collect();
-    (wrong, labels, categories, numbers)
+    Planted { wrong, labels, categories, numbers }
 }
 
 fn properties<'a>(categories: &'a [Vec<u32>], numbers: &'a [Vec<f64>]) -> Vec<Property<'a>> {
@@ -82,7 +89,7 @@ fn properties<'a>(categories: &'a [Vec<u32>], numbers: &'a [Vec<f64>]) -> Vec<Pr
 #[test]
 fn a_planted_attribute_among_20_columns_of_noise_is_first_and_confirmed_in_10_of_10_seeds() -> TestResult {
     for seed in 0..10 {
-        let (wrong, labels, categories, numbers) = planted(seed, true);
+        let Planted { wrong, labels, categories, numbers } = planted(seed, true);
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
         let findings = find(&wrong, &labels, &properties(&categories, &numbers), rng)?;
         assert_eq!(findings[0].property, 0, "seed {seed}");
@@ -96,7 +103,7 @@ fn a_planted_attribute_among_20_columns_of_noise_is_first_and_confirmed_in_10_of
 fn without_anything_planted_nothing_is_confirmed_in_at_least_19_of_20_seeds() -> TestResult {
     let mut alarms = 0;
     for seed in 100..120 {
-        let (wrong, labels, categories, numbers) = planted(seed, false);
+        let Planted { wrong, labels, categories, numbers } = planted(seed, false);
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
         let findings = find(&wrong, &labels, &properties(&categories, &numbers), rng)?;
         alarms += usize::from(findings.iter().any(cnc_core::evaluation::Finding::is_confirmed));
@@ -109,7 +116,7 @@ fn without_anything_planted_nothing_is_confirmed_in_at_least_19_of_20_seeds() ->
 fn a_planted_number_is_first_in_at_least_9_of_10_seeds() -> TestResult {
     let mut first = 0;
     for seed in 0..10 {
-        let (_, labels, categories, mut numbers) = planted(seed, false);
+        let Planted { labels, categories, mut numbers, .. } = planted(seed, false);
         let rng = &mut ChaCha8Rng::seed_from_u64(seed + 50);
         let wrong: Vec<bool> = numbers[3].iter().map(|value| rng.random::<f64>() < 0.05 + 0.4 * value).collect();
         numbers.rotate_left(3);

@@ -12,6 +12,7 @@ pub mod manifest;
 mod options;
 pub mod patterns;
 mod preparation;
+pub mod properties;
 mod remedy;
 mod row_place;
 mod rows;

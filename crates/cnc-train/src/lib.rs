@@ -10,6 +10,7 @@ mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod init;
+mod inspect;
 mod methods;
 mod predict;
 mod record;

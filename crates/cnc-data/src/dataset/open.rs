@@ -76,6 +76,16 @@ impl Dataset {
         }
     }
 
+    /// One of the three splits.
+    #[must_use]
+    pub fn split(&self, name: SplitName) -> &Arc<Split> {
+        match name {
+            SplitName::Train => &self.train,
+            SplitName::Validation => &self.validation,
+            SplitName::Test => &self.test,
+        }
+    }
+
     fn refuse_for_images(options: &OpenOptions) -> Result<(), DataError> {
         let given = [("tokenizer", options.tokenizer.is_some()), ("max_length", options.max_length.is_some())];
         match given.into_iter().find(|(_, is_given)| *is_given) {

@@ -26,7 +26,7 @@ pub struct Split {
     pub(super) content: Content,
     pub(super) preparation: Preparation,
     /// None where a program holds the rows.
-    pub(super) sources: Option<Sources>,
+    pub(crate) sources: Option<Sources>,
 }
 
 /// What the rows of a split hold.

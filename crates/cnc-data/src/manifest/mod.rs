@@ -36,7 +36,7 @@
 //! rgb = ["#ff0000", "#0000ff"]
 //! threshold = 120
 //! probability = 0.995
-//! validation = "uniform"         # or "every"
+//! validation = "uniform"         # or "every" (image in every colour), or "as-training"
 //! test = "uniform"
 //!
 //! [splits]

@@ -1,14 +1,26 @@
 //! Where the rows of a split come from, for whoever wants to see one in its file.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::read::SplitRows;
+use super::table::Table;
 use crate::manifest::SplitName;
 use crate::row_place::{RowPlace, RowPlaces};
 
-/// The names of a dataset's files, and the places of their rows.
-pub(crate) type Files = Arc<[(String, RowPlaces)]>;
+/// The files of a dataset.
+pub(crate) type Files = Arc<[SourceFile]>;
+
+/// A file of rows, as it is remembered when its table is gone.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    name: String,
+    /// Where it is; none where it comes with the program.
+    path: Option<PathBuf>,
+    places: RowPlaces,
+}
 
 /// The file and the row in it of each row of a split.
 #[derive(Debug, Clone)]
@@ -38,7 +50,12 @@ impl fmt::Display for Source<'_> {
 impl SplitRows {
     /// The files, before their tables are read for their texts.
     pub(crate) fn files(&self) -> Files {
-        self.files.iter().map(|table| (table.name().to_string(), table.places())).collect()
+        let file = |table: &Table| SourceFile {
+            name: table.name().to_string(),
+            path: table.path().map(Path::to_path_buf),
+            places: table.places(),
+        };
+        self.files.iter().map(file).collect()
     }
 
     /// Where the rows of a split come from.
@@ -56,8 +73,19 @@ impl SplitRows {
 
 impl Sources {
     pub(crate) fn of(&self, row: u32) -> Option<Source<'_>> {
-        let (file, row) = *self.rows.get(row as usize / self.copies.max(1))?;
-        let (name, places) = self.files.get(file as usize)?;
-        Some(Source { file: name, place: places.of(row as usize) })
+        let (file, row) = self.place(row)?;
+        let file = self.files.get(file as usize)?;
+        Some(Source { file: &file.name, place: file.places.of(row as usize) })
+    }
+
+    /// The file and the row in it of a row of the split.
+    pub(crate) fn place(&self, row: u32) -> Option<(u32, u32)> {
+        self.rows.get(row as usize / self.copies.max(1)).copied()
+    }
+
+    /// The files that rows of the split are in, with their numbers, as far as they are on disk.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (u32, &Path)> {
+        let used: BTreeSet<u32> = self.rows.iter().map(|(file, _)| *file).collect();
+        used.into_iter().filter_map(|file| Some((file, self.files.get(file as usize)?.path.as_deref()?)))
     }
 }

@@ -107,6 +107,14 @@ impl Table {
         DataError::Row { file, place: self.place(row), column, problem }
     }
 
+    /// Where it is; none where it comes with the program.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Parquet(file) => file.path(),
+            Self::Text(joined) => joined.table.path(),
+        }
+    }
+
     /// Where a row stands.
     pub(crate) fn place(&self, row: usize) -> RowPlace {
         match self {

@@ -11,6 +11,7 @@ use crate::DataError;
 pub use column::{Column, Holds};
 pub use folders::Sample;
 pub use images::ImageFiles;
+pub(crate) use table::written_columns;
 
 /// Ends of the names of tables.
 const TABLE_ENDS: [&str; 6] = ["csv", "tsv", "txt", "jsonl", "ndjson", "parquet"];

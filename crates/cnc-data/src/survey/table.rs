@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::column::{Column, Holds};
 use super::images::{self, ImageFiles};
-use super::{Survey, unusable};
+use super::{Survey, file_name, unusable};
 use crate::DataError;
 use crate::table::parquet::ParquetFile;
 use crate::table::text::{TextForm, TextTable};
@@ -56,6 +56,16 @@ fn column(folder: &Path, name: String, values: Values) -> Column {
             None => Column::written(name, &values),
         },
     }
+}
+
+/// The columns of a table whose values can be written as text, by name.
+pub(crate) fn written_columns(path: &Path) -> Result<Vec<(String, Vec<String>)>, DataError> {
+    let (folder, file) = (path.parent().unwrap_or(Path::new("")), file_name(path));
+    let written = |(name, values)| match values {
+        Values::Written(values) => Some((name, values)),
+        Values::Images | Values::Unread => None,
+    };
+    Ok(read(folder, &file)?.0.into_iter().filter_map(written).collect())
 }
 
 /// Names and values of a table's columns, and its number of rows.

@@ -9,13 +9,14 @@
 //! Messages name the line that a row begins in, from 1, as editors count.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use csv::ByteRecord;
 
 use super::column::{Column, Reading};
 use super::encoding::{CONVERT, not_utf8, plain};
 use super::records::{Form, Records, form, line_of};
-use super::{Cell, DataFile, Texts};
+use super::{Cell, DataFile, Location, Texts};
 use crate::DataError;
 use crate::row_place::{RowPlace, RowPlaces};
 
@@ -114,6 +115,14 @@ impl TextTable {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.file.name
+    }
+
+    /// Where it is; none where it comes with the program.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.file.location {
+            Location::Disk(path) => Some(path),
+            Location::Embedded(_) => None,
+        }
     }
 
     /// Number of rows.
@@ -328,7 +337,6 @@ impl Iterator for Lines<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Location;
     use super::*;
 
     fn as_cells<'a>(wanted: &[&'a str]) -> Vec<(&'a str, Reading)> {

@@ -113,12 +113,10 @@ fn lengths(splits: &[&Split; 3]) -> Option<[[usize; 3]; 2]> {
 
 /// Where a sample stands, for whoever wants to see it.
 fn place(dataset: &Dataset, (split, row): (SplitName, u32)) -> String {
-    let of = match split {
-        SplitName::Train => &dataset.train,
-        SplitName::Validation => &dataset.validation,
-        SplitName::Test => &dataset.test,
-    };
-    of.source(row).map_or_else(|| format!("row {row} of {split}"), |source| format!("{source} ({split})"))
+    dataset
+        .split(split)
+        .source(row)
+        .map_or_else(|| format!("row {row} of {split}"), |source| format!("{source} ({split})"))
 }
 
 /// A warning for each split with samples that are in another one.

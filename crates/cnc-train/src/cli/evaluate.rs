@@ -1,22 +1,20 @@
 //! `cnc-train evaluate`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use cnc_data::{Manifest, SplitName};
+use cnc_data::SplitName;
 
 use super::progress;
-use super::say::{note, result};
-use crate::config::run_config::RunConfig;
+use super::say::result;
+use crate::config::device;
 use crate::config::selection::Selection;
-use crate::config::{device, manifest};
-use crate::error::shown;
 use crate::methods::Known;
 use crate::record::FinishedRun;
 use crate::report::table;
-use crate::run::data;
+use crate::run::reopen::{Reopened, reopen};
 use crate::training::evaluate::{View, predict, summarise};
 
 /// Which run, and which split.
@@ -43,52 +41,18 @@ pub(super) struct Arguments {
     device: String,
 }
 
-fn split(name: &str) -> Result<SplitName, String> {
+/// The split of this name.
+pub(super) fn split(name: &str) -> Result<SplitName, String> {
     SplitName::ALL.into_iter().find(|split| split.as_str() == name).ok_or_else(|| name.to_owned())
-}
-
-/// The manifest of a run's dataset, which may have moved to `folder` with its files.
-fn manifest_of(config: &mut RunConfig, folder: Option<&Path>) -> Result<Manifest> {
-    let Some(folder) = folder else {
-        return manifest::open(&config.dataset).map_err(|error| {
-            anyhow!("{}\n  hint: --data DIR names the folder that the dataset is in now", shown(&error))
-        });
-    };
-    let moved = Path::new(&config.dataset).file_name().map(|name| folder.join(name)).filter(|path| path.is_file());
-    match moved {
-        Some(path) => {
-            config.data.folder = None;
-            manifest::open(&path.display().to_string())
-        }
-        None => {
-            config.data.folder = Some(folder.to_owned());
-            manifest::open(&config.dataset)
-        }
-    }
 }
 
 /// Evaluate the run's model and print its group table.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let run = FinishedRun::open(&arguments.run)?.by(arguments.select)?;
-    let mut config = run.config()?;
     let device = device::open(&arguments.device)?;
-    let manifest = manifest_of(&mut config, arguments.folder.as_deref())?;
-    if manifest.is_text() {
-        // The run has a copy of the tokenizer.
-        config.data.tokenizer = Some(arguments.run.clone());
-    }
-    let dataset = data::open(&config.data, manifest, config.limit, config.seed, false, &progress::listener())?;
-    for (split, rows) in config.on(&dataset).rows {
-        if let Some(then) = config.rows.get(&split).filter(|then| **then != rows) {
-            note!("warning: the {split} split is not that of the run: {rows} now, {then} then");
-        }
-    }
+    let Reopened { dataset, .. } = reopen(&run, arguments.folder.as_deref(), &progress::listener())?;
     let model = run.model(&Known::default(), dataset.classes.len(), &device)?;
-    let split = match arguments.split {
-        SplitName::Train => &dataset.train,
-        SplitName::Validation => &dataset.validation,
-        SplitName::Test => &dataset.test,
-    };
+    let split = dataset.split(arguments.split);
     let predictions = predict(&*model, split, View::Centre, &device)?;
     result!("{}", table::of_split(&summarise(&dataset, split, &predictions)?));
     Ok(())

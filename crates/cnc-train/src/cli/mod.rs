@@ -12,6 +12,7 @@ mod compare;
 mod datasets;
 mod evaluate;
 mod init;
+mod inspect;
 mod methods;
 mod predict;
 mod progress;
@@ -41,6 +42,7 @@ use say::note;
   cnc-train my-data/dataset.toml --select average  your own data, without group labels
   cnc-train digits --resume                        go on with a run that was stopped
   cnc-train compare digits --methods erm,cnc,group-dro --seeds 3
+  cnc-train inspect runs/digits-erm-0              what its errors go with, and what to do now
   cnc-train predict runs/digits-cnc-0 photos/      what the trained model says of your images"
 )]
 struct Cli {
@@ -66,6 +68,8 @@ enum Command {
     Compare(compare::Arguments),
     /// The group table of a finished run, on any split.
     Evaluate(evaluate::Arguments),
+    /// What a finished run's model gets wrong, what that goes with, which labels are doubtful, and what to do now.
+    Inspect(inspect::Arguments),
     /// The methods: source, stages, and the labels that each one uses.
     #[command(after_help = "Example:\n  cnc-train methods")]
     Methods,
@@ -90,6 +94,7 @@ pub fn main() -> ExitCode {
         Some(Command::Datasets) => datasets::run(),
         Some(Command::Init(arguments)) => init::run(&arguments),
         Some(Command::Evaluate(arguments)) => evaluate::run(&arguments),
+        Some(Command::Inspect(arguments)) => inspect::run(&arguments),
         Some(Command::Methods) => methods::run(),
         Some(Command::Predict(arguments)) => predict::run(&arguments),
         Some(Command::Report(arguments)) => report::run(&arguments),

@@ -14,6 +14,7 @@ pub(crate) mod log;
 pub(crate) mod memory;
 pub(crate) mod opened;
 pub(crate) mod recorder;
+pub(crate) mod reopen;
 pub(crate) mod source;
 pub(crate) mod start;
 pub(crate) mod story;
