@@ -95,7 +95,8 @@ fn errors_are_put_down_to_a_column_that_no_manifest_names_and_to_what_is_seen_of
     assert_eq!(counts, 500);
     let errors = String::from_utf8(bench.read("run/inspect/errors.csv")).unwrap();
     assert_eq!(errors.lines().count(), 1 + wrong);
-    assert!(errors.lines().nth(1).unwrap().contains("rows.csv, line"), "{errors}");
+    let first = errors.lines().nth(1).unwrap();
+    assert!(first.contains(".png (") && first.contains("rows.csv, line"), "{errors}");
     assert_eq!(
         String::from_utf8(bench.read("run/inspect/associations.csv"))
             .unwrap()

@@ -135,7 +135,7 @@ fn other_settings_are_refused_and_each_that_differs_is_named() {
     child.wait().unwrap();
     bench.run(RUN).fails(1, &["not finished", "--resume"]);
     let other = [RUN, &["--resume", "--seed", "7", "--set", "temperature=0.5"]].concat();
-    bench.run(&other).fails(2, &["seed: 0 then, 7 now", "settings.temperature: 0.05 then, 0.5 now"]);
+    bench.run(&other).fails(2, &["seed: 0 then, 7 now", "settings.temperature: 0.1 then, 0.5 now"]);
     let less: Vec<&str> = RUN.iter().map(|argument| if *argument == "400" { "300" } else { *argument }).collect();
     let outcome = bench.run(&[&less[..], &["--resume"]].concat());
     outcome.fails(2, &["limit: 400 then, 300 now", "rows.train: \"400 rows, ", "then, \"300 rows, "]);

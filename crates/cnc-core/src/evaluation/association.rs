@@ -4,9 +4,11 @@
 //! misleads a model about one class helps it with another: water behind a land bird, and behind a water bird.
 
 use puruspe::gammq;
+use rand::RngCore;
 use serde::{Deserialize, Serialize};
 
 use super::intervals::{Interval, Proportion};
+use crate::draws::below;
 use crate::error::{Error, Result};
 
 /// Rows of a class with a value from which on the value counts by itself; rarer ones are put together.
@@ -39,7 +41,8 @@ pub struct Association {
 pub struct Contrast {
     /// The class.
     pub class: u32,
-    /// The value of a category; of a number the median of the class, above which the samples are.
+    /// The value of a category; of a number what the samples are above: the median of the class, or the value below its maximum
+    /// where more than half have that.
     pub value: f64,
     /// Errors among those that have it: `correct` counts the wrong ones.
     pub with: Proportion,
@@ -135,42 +138,36 @@ impl Errors<'_> {
     }
 
     /// How strongly errors come with a property: within each class Pearson's chi-square of value and error, or of a number's ranks
-    /// and error (Wilcoxon), with the variances of a permutation; then the sum over classes.
+    /// and error (Wilcoxon), with the variances of a permutation; then the sum over classes. Where a value would have few errors by
+    /// chance, p is that of errors drawn again within the classes, not of the chi-square distribution, which such a sum has not.
     ///
     /// # Errors
     /// When there is not one value a sample, a number is not finite, or a row that counts is not there.
-    pub fn association(&self, property: &Property<'_>) -> Result<Association> {
+    pub fn association(&self, property: &Property<'_>, rng: &mut impl RngCore) -> Result<Association> {
         self.check(property)?;
-        let (mut statistic, mut freedom, mut samples) = (0.0, 0, 0);
-        for (_, rows) in self.by_class() {
-            let (of_class, free) = match property {
-                Property::Category(values) => self.of_categories(&rows, values),
-                Property::Number(values) => self.of_ranks(&rows, values),
-            };
-            statistic += of_class;
-            freedom += free;
-            samples += rows.len();
-        }
+        let mut classes: Vec<OfClass> = self
+            .by_class()
+            .into_iter()
+            .map(|(_, rows)| {
+                let wrong = rows.iter().map(|row| self.is_wrong(*row)).collect();
+                match property {
+                    Property::Category(values) => OfClass::of_values(&picked(&rows, values), wrong),
+                    Property::Number(values) => OfClass::of_numbers(&picked(&rows, values), wrong),
+                }
+            })
+            .collect();
+        let statistic: f64 = classes.iter().map(OfClass::observed).sum();
+        let freedom: usize = classes.iter().map(OfClass::freedom).sum();
+        let samples: usize = classes.iter().map(|class| class.wrong.len()).sum();
         let (n, free) = (samples.max(1) as f64, freedom as f64);
-        let p = if freedom == 0 { 1.0 } else { gammq(free / 2.0, statistic / 2.0) };
-        Ok(Association { statistic, freedom, p, effect: ((statistic - free).max(0.0) / n).sqrt().min(1.0) })
-    }
-
-    fn of_categories(&self, rows: &[usize], values: &[u32]) -> (f64, usize) {
-        let all = self.errors(rows.iter().copied());
-        let mut by_value = std::collections::BTreeMap::<Option<u32>, Proportion>::new();
-        for (value, errors) in self.by_value(rows, values) {
-            let kept = Some(value).filter(|_| errors.count >= FEWEST);
-            let sum = by_value.entry(kept).or_default();
-            *sum = Proportion { correct: sum.correct + errors.correct, count: sum.count + errors.count };
-        }
-        let rate = all.correct as f64 / all.count as f64;
-        let term = |errors: &Proportion| {
-            let expected = errors.count as f64 * rate;
-            (errors.correct as f64 - expected).powi(2) / (expected * (1.0 - rate))
+        let p = if freedom == 0 {
+            1.0
+        } else if classes.iter().any(OfClass::is_sparse) {
+            drawn_again(&mut classes, statistic, rng)
+        } else {
+            gammq(free / 2.0, statistic / 2.0)
         };
-        let sum: f64 = by_value.values().map(term).sum();
-        (sum * (all.count - 1) as f64 / all.count as f64, by_value.len() - 1)
+        Ok(Association { statistic, freedom, p, effect: ((statistic - free).max(0.0) / n).sqrt().min(1.0) })
     }
 
     fn by_value(&self, rows: &[usize], values: &[u32]) -> std::collections::BTreeMap<u32, Proportion> {
@@ -181,26 +178,6 @@ impl Errors<'_> {
             }
         }
         by_value
-    }
-
-    fn of_ranks(&self, rows: &[usize], values: &[f64]) -> (f64, usize) {
-        let mut sorted: Vec<(f64, bool)> =
-            rows.iter().filter_map(|row| Some((*values.get(*row)?, self.is_wrong(*row)))).collect();
-        sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let n = sorted.len() as f64;
-        let (mut before, mut of_wrong, mut squares, mut wrong) = (0.0, 0.0, 0.0, 0.0);
-        for equal in sorted.chunk_by(|a, b| a.0 == b.0) {
-            let size = equal.len() as f64;
-            // Equal values share the middle of their ranks, here from the middle of all.
-            let rank = before + (size + 1.0) / 2.0 - (n + 1.0) / 2.0;
-            let errors = equal.iter().filter(|(_, wrong)| *wrong).count() as f64;
-            of_wrong += errors * rank;
-            squares += size * rank * rank;
-            wrong += errors;
-            before += size;
-        }
-        let variance = wrong * (n - wrong) / (n * (n - 1.0)) * squares;
-        if variance > 0.0 { (of_wrong * of_wrong / variance, 1) } else { (0.0, 0) }
     }
 
     /// The contrasts of a property, class by class, the clearest first.
@@ -224,14 +201,167 @@ impl Errors<'_> {
                 Property::Number(values) => {
                     let mut sorted: Vec<f64> = rows.iter().filter_map(|row| values.get(*row)).copied().collect();
                     sorted.sort_unstable_by(f64::total_cmp);
-                    let Some(median) = sorted.get(sorted.len() / 2).copied() else { continue };
-                    let above =
-                        rows.iter().copied().filter(|row| values.get(*row).is_some_and(|value| *value > median));
-                    contrasts.extend(contrast(median, self.errors(above)));
+                    let Some(cut) = cut(&sorted) else { continue };
+                    let above = rows.iter().copied().filter(|row| values.get(*row).is_some_and(|value| *value > cut));
+                    contrasts.extend(contrast(cut, self.errors(above)));
                 }
             }
         }
         contrasts.sort_by(|a, b| b.score().total_cmp(&a.score()));
         Ok(contrasts)
+    }
+}
+
+/// Where the numbers of a class, ascending, are divided.
+fn cut(sorted: &[f64]) -> Option<f64> {
+    let median = *sorted.get(sorted.len() / 2)?;
+    let above = sorted.iter().filter(|value| **value > median).count();
+    if above >= FEWEST { Some(median) } else { sorted.iter().rev().find(|value| **value < median).copied() }
+}
+
+fn picked<T: Copy>(rows: &[usize], values: &[T]) -> Vec<T> {
+    rows.iter().filter_map(|row| values.get(*row)).copied().collect()
+}
+
+/// Errors that a value, or a side, would have to have by chance for the chi-square distribution to hold (Cochran 1954).
+const EXPECTED: f64 = 5.0;
+/// Times that errors are drawn again at most.
+const DRAWS: u32 = 9_999;
+/// Draws as extreme as the errors after which p is known well enough (Besag and Clifford 1991).
+const ENOUGH: u32 = 100;
+
+/// What the samples of a class have, and which are wrong.
+struct OfClass {
+    wrong: Vec<bool>,
+    cells: Cells,
+    /// Places of all samples, in whatever order.
+    order: Vec<u32>,
+    /// Wrong ones or right ones, whichever are fewer: the statistic is the same of both.
+    fewer: usize,
+}
+
+enum Cells {
+    /// Each sample's value, of which there are so many.
+    Values { of: Vec<u32>, counts: Vec<f64> },
+    /// Each sample's rank, from the middle, and the sum of their squares.
+    Ranks { of: Vec<f64>, squares: f64 },
+}
+
+impl OfClass {
+    fn new(wrong: Vec<bool>, cells: Cells) -> Self {
+        let errors = wrong.iter().filter(|wrong| **wrong).count();
+        let (order, fewer) = ((0..wrong.len() as u32).collect(), errors.min(wrong.len() - errors));
+        Self { wrong, cells, order, fewer }
+    }
+
+    /// Values that few samples have are put together.
+    fn of_values(values: &[u32], wrong: Vec<bool>) -> Self {
+        let mut sizes = std::collections::BTreeMap::<u32, usize>::new();
+        values.iter().for_each(|value| *sizes.entry(*value).or_default() += 1);
+        let kept: std::collections::BTreeMap<u32, u32> =
+            sizes.iter().filter(|(_, size)| **size >= FEWEST).map(|(value, _)| *value).zip(0..).collect();
+        let of: Vec<u32> = values.iter().map(|value| kept.get(value).copied().unwrap_or(kept.len() as u32)).collect();
+        let mut counts = vec![0.0; kept.len() + usize::from(kept.len() < sizes.len())];
+        for place in &of {
+            if let Some(count) = counts.get_mut(*place as usize) {
+                *count += 1.0;
+            }
+        }
+        Self::new(wrong, Cells::Values { of, counts })
+    }
+
+    fn of_numbers(values: &[f64], wrong: Vec<bool>) -> Self {
+        let mut order: Vec<(usize, f64)> = values.iter().copied().enumerate().collect();
+        order.sort_unstable_by(|a, b| a.1.total_cmp(&b.1));
+        let middle = (order.len() as f64 + 1.0) / 2.0;
+        let (mut of, mut before) = (vec![0.0; order.len()], 0.0);
+        for equal in order.chunk_by(|a, b| a.1 == b.1) {
+            // Equal values share the middle of their ranks.
+            let rank = before + (equal.len() as f64 + 1.0) / 2.0 - middle;
+            for (place, _) in equal {
+                if let Some(slot) = of.get_mut(*place) {
+                    *slot = rank;
+                }
+            }
+            before += equal.len() as f64;
+        }
+        let squares = of.iter().map(|rank| rank * rank).sum();
+        Self::new(wrong, Cells::Ranks { of, squares })
+    }
+
+    fn freedom(&self) -> usize {
+        match &self.cells {
+            Cells::Values { counts, .. } => counts.len().saturating_sub(1),
+            Cells::Ranks { squares, .. } => usize::from(*squares > 0.0),
+        }
+    }
+
+    /// Whether something would have few errors, or few right answers, by chance.
+    fn is_sparse(&self) -> bool {
+        let share = self.fewer as f64 / self.wrong.len() as f64;
+        match &self.cells {
+            Cells::Values { counts, .. } => counts.iter().any(|count| count * share < EXPECTED),
+            Cells::Ranks { .. } => (self.fewer as f64) < EXPECTED,
+        }
+    }
+
+    /// The statistic of the errors as they are.
+    fn observed(&self) -> f64 {
+        let errors = self.wrong.iter().filter(|wrong| **wrong).count();
+        let is_error = errors == self.fewer;
+        let few = self.wrong.iter().zip(0..).filter(|(wrong, _)| **wrong == is_error).map(|(_, place)| place);
+        self.statistic(few)
+    }
+
+    /// The statistic where these samples, as many as there are of the fewer kind, are of it.
+    fn statistic(&self, few: impl Iterator<Item = u32>) -> f64 {
+        let n = self.wrong.len() as f64;
+        let share = self.fewer as f64 / n;
+        match &self.cells {
+            Cells::Values { of, counts } => {
+                let mut found = vec![0.0; counts.len()];
+                for place in few.filter_map(|place| of.get(place as usize)) {
+                    if let Some(sum) = found.get_mut(*place as usize) {
+                        *sum += 1.0;
+                    }
+                }
+                let term = |(found, count): (&f64, &f64)| {
+                    let expected = count * share;
+                    (found - expected).powi(2) / (expected * (1.0 - share))
+                };
+                found.iter().zip(counts).map(term).sum::<f64>() * (n - 1.0) / n
+            }
+            Cells::Ranks { of, squares } if *squares > 0.0 => {
+                let sum: f64 = few.filter_map(|place| of.get(place as usize)).sum();
+                sum * sum / (n * share * (1.0 - share) * squares / (n - 1.0))
+            }
+            Cells::Ranks { .. } => 0.0,
+        }
+    }
+
+    /// The statistic of as many errors at random.
+    fn drawn(&mut self, rng: &mut impl RngCore) -> f64 {
+        let all = self.order.len();
+        for place in 0..self.fewer {
+            self.order.swap(place, place + below((all - place) as u32, rng) as usize);
+        }
+        self.statistic(self.order.iter().take(self.fewer).copied())
+    }
+}
+
+/// The share of draws of the errors within the classes whose statistic is as large.
+fn drawn_again(classes: &mut [OfClass], statistic: f64, rng: &mut impl RngCore) -> f64 {
+    let (mut drawn, mut as_large) = (0, 0);
+    // Sums of the same terms in another order differ by rounding.
+    let least = statistic * (1.0 - 1e-9);
+    while drawn < DRAWS && as_large < ENOUGH {
+        drawn += 1;
+        let sum: f64 = classes.iter_mut().map(|class| class.drawn(rng)).sum();
+        as_large += u32::from(sum >= least);
+    }
+    if as_large == ENOUGH {
+        f64::from(as_large) / f64::from(drawn)
+    } else {
+        f64::from(as_large + 1) / f64::from(drawn + 1)
     }
 }

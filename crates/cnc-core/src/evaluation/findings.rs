@@ -23,8 +23,8 @@ pub struct Finding {
     pub found: f64,
     /// The p-value in the other half, corrected for all that were found; `None` where it was not found.
     pub tested: Option<f64>,
-    /// The contrasts behind it, the clearest first. Where it was found they are of the other half alone, which did not choose
-    /// it; else of all samples.
+    /// The contrasts behind it. Where it was found they are of the other half alone, in the order in which they are clear in the
+    /// half that chose it; else of all samples, the clearest first.
     pub contrasts: Vec<Contrast>,
 }
 
@@ -53,20 +53,22 @@ pub fn find(
     let halves = halves(wrong, labels, rng);
     let [first, second] = halves.each_ref().map(|rows| Errors { wrong, labels, rows });
     let all = Errors { wrong, labels, rows: &rows };
-    let looked = properties.iter().map(|property| Ok(first.association(property)?.p)).collect::<Result<Vec<f64>>>()?;
+    let looked =
+        properties.iter().map(|property| Ok(first.association(property, rng)?.p)).collect::<Result<Vec<f64>>>()?;
     let found = holm(&looked);
     let candidates: Vec<usize> =
         found.iter().enumerate().filter(|(_, p)| **p < LEVEL).map(|(place, _)| place).collect();
     let again = |place: &usize| match properties.get(*place) {
-        Some(property) if points_the_same_way(&first, &second, property)? => Ok(second.association(property)?.p),
+        Some(property) if points_the_same_way(&first, &second, property)? => Ok(second.association(property, rng)?.p),
         _ => Ok(1.0),
     };
     let tested = holm(&candidates.iter().map(again).collect::<Result<Vec<f64>>>()?);
     let mut findings = Vec::with_capacity(properties.len());
     for (property, (values, found)) in properties.iter().zip(found).enumerate() {
         let tested = candidates.iter().zip(&tested).find(|(place, _)| **place == property).map(|(_, p)| *p);
-        let contrasts = if tested.is_some() { second.contrasts(values)? } else { all.contrasts(values)? };
-        findings.push(Finding { property, association: all.association(values)?, found, tested, contrasts });
+        let contrasts = if tested.is_some() { in_order_of(&first, &second, values)? } else { all.contrasts(values)? };
+        let association = all.association(values, rng)?;
+        findings.push(Finding { property, association, found, tested, contrasts });
     }
     findings.sort_by(|a, b| {
         let effect = b.association.effect.total_cmp(&a.association.effect);
@@ -84,6 +86,18 @@ fn points_the_same_way(first: &Errors<'_>, second: &Errors<'_>, property: &Prope
         of_second.iter().find(|other| other.class == clearest.class && (is_number || other.value == clearest.value));
     let sign = |contrast: &Contrast| contrast.difference().map(f64::is_sign_positive);
     Ok(same.is_some_and(|other| sign(other) == sign(clearest)))
+}
+
+/// The contrasts of the second half, in the order of those of the first.
+fn in_order_of(first: &Errors<'_>, second: &Errors<'_>, property: &Property<'_>) -> Result<Vec<Contrast>> {
+    let (of_first, of_second) = (first.contrasts(property)?, second.contrasts(property)?);
+    Ok(of_first.iter().filter_map(|contrast| counterpart(contrast, &of_second, property)).copied().collect())
+}
+
+/// The contrast of the same class and value. The numbers of a half are divided at its own medians.
+fn counterpart<'a>(of: &Contrast, others: &'a [Contrast], property: &Property<'_>) -> Option<&'a Contrast> {
+    let is_number = matches!(property, Property::Number(_));
+    others.iter().find(|other| other.class == of.class && (is_number || other.value == of.value))
 }
 
 fn halves(wrong: &[bool], labels: &[u32], rng: &mut impl RngCore) -> [Vec<u32>; 2] {

@@ -52,7 +52,7 @@ impl Dataset {
             Content::Images(transform) => {
                 Self::refuse_for_images(options)?;
                 let mut rows = SplitRows::read(manifest, options)?;
-                let files = rows.files();
+                let files = rows.files(Some(&manifest.layout.input.column));
                 let (pixels, skipped) = open_images(manifest, transform, &mut rows, options)?;
                 let [train, validation, test] = pixels.map(|pixels| {
                     Views::new(transform, pixels).map_err(|problem| manifest.error("transform.crop", problem))
@@ -67,7 +67,7 @@ impl Dataset {
                 // First of all: reading half a million rows takes longer.
                 let tokenizer = tokenizer.map(|path| TextTokenizer::open(path, max_length)).transpose()?;
                 let mut rows = SplitRows::read(manifest, options)?;
-                let files = rows.files();
+                let files = rows.files(None);
                 let texts = TextRows::open(manifest, &mut rows, tokenizer.as_ref(), options)?;
                 let column = manifest.layout.input.column.clone();
                 let preparation = Preparation::Text(TextPreparation { column, max_length });

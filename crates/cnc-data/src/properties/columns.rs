@@ -9,6 +9,8 @@ use crate::{DataError, Dataset, SplitName};
 
 /// Most different values of a column of categories.
 const MOST_CATEGORIES: usize = 50;
+/// Most different whole numbers that are taken for codes, of hospitals, cameras, weekdays, and not for amounts.
+const MOST_CODES: usize = 20;
 /// What a missing value is called.
 const EMPTY: &str = "(empty)";
 
@@ -63,11 +65,15 @@ fn used_columns(manifest: &Manifest) -> Vec<&str> {
 fn property(name: String, written: &[String]) -> Option<Property> {
     let trimmed: Vec<&str> = written.iter().map(|value| value.trim()).collect();
     let different: BTreeSet<&str> = trimmed.iter().copied().collect();
-    let numbers: Option<Vec<f64>> =
-        trimmed.iter().map(|value| value.parse::<f64>().ok().filter(|number| number.is_finite())).collect();
+    let filled = || trimmed.iter().copied().filter(|value| !value.is_empty());
+    let number = |value: &str| value.parse::<f64>().ok().filter(|number| number.is_finite());
+    let numbers: Option<Vec<f64>> = filled().map(number).collect();
+    let is_code = different.len() <= MOST_CODES && filled().all(|value| value.parse::<i64>().is_ok());
     let values = match numbers {
         _ if different.len() < 2 => return None,
-        Some(numbers) if different.len() > MOST_CATEGORIES / 5 => Values::Numbers(numbers),
+        Some(numbers) if !is_code && numbers.len() == trimmed.len() => Values::Numbers(numbers),
+        // Without a number a sample has no place among them: their quarters, and those without.
+        Some(numbers) if !is_code && !numbers.is_empty() => quarters(&trimmed, numbers),
         _ if different.len() <= MOST_CATEGORIES && 2 * different.len() <= trimmed.len() => {
             let places: HashMap<&str, u32> = different.iter().copied().zip(0..).collect();
             let named = |value: &&str| if value.is_empty() { EMPTY.to_string() } else { (*value).to_string() };
@@ -81,6 +87,28 @@ fn property(name: String, written: &[String]) -> Option<Property> {
     Some(Property { name, origin: Origin::Column, values })
 }
 
+/// Numbers by the quarter that they are in, and what has none.
+fn quarters(written: &[&str], mut numbers: Vec<f64>) -> Values {
+    numbers.sort_unstable_by(f64::total_cmp);
+    let cut = |quarter: usize| numbers.get(quarter * numbers.len() / 4).copied().unwrap_or_default();
+    let cuts = [1, 2, 3].map(cut);
+    let place = |value: &&str| match value.parse::<f64>() {
+        Ok(number) => cuts.iter().filter(|cut| number >= **cut).count() as u32,
+        Err(_) => 4,
+    };
+    let [first, second, third] = cuts;
+    Values::Categories {
+        names: vec![
+            format!("below {first}"),
+            format!("{first} to {second}"),
+            format!("{second} to {third}"),
+            format!("{third} and above"),
+            EMPTY.to_string(),
+        ],
+        values: written.iter().map(place).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,11 +120,17 @@ mod tests {
 
     #[test]
     fn words_and_few_numbers_are_categories_and_others_numbers_or_nothing() {
-        let Some(Values::Categories { names, values }) = of(&["b", " a", "", "a"]) else { panic!("no categories") };
-        assert_eq!((names, values), (vec![EMPTY.to_string(), "a".into(), "b".into()], vec![2, 1, 0, 1]));
+        let Some(Values::Categories { names, values }) = of(&["b", " a", "", "a", "b", "a"]) else {
+            panic!("no categories")
+        };
+        assert_eq!((names, values), (vec![EMPTY.to_string(), "a".into(), "b".into()], vec![2, 1, 0, 1, 2, 1]));
         assert!(matches!(of(&["1", "0", "1", "0"]), Some(Values::Categories { .. })));
         let many: Vec<String> = (0..40).map(|i| format!("{i}.5")).collect();
-        assert!(matches!(of(&many.iter().map(String::as_str).collect::<Vec<_>>()), Some(Values::Numbers(_))));
+        let mut many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(matches!(of(&many), Some(Values::Numbers(_))));
+        many[7] = "";
+        let Some(Values::Categories { names, values }) = of(&many) else { panic!("no quarters") };
+        assert_eq!((names[4].as_str(), values[7], values[0], values[39]), (EMPTY, 4, 0, 3));
         assert_eq!(of(&["same", "same"]), None);
         assert_eq!(of(&["a.jpg", "b.jpg", "c.jpg"]), None);
     }

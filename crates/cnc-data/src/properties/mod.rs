@@ -29,6 +29,8 @@ pub enum Origin {
     Column,
     /// Computed from the image or the text.
     Input,
+    /// A word of the text.
+    Word,
 }
 
 /// The values of a property.

@@ -20,7 +20,7 @@ pub(super) fn measures(split: &Split) -> Vec<Property> {
     let words: Vec<BTreeSet<String>> = texts.par_iter().map(|text| words_of(text)).collect();
     properties.extend(frequent(&words).into_iter().map(|word| Property {
         name: format!("the word {word:?}"),
-        origin: Origin::Input,
+        origin: Origin::Word,
         values: Values::Categories {
             names: vec!["not there".to_string(), "there".to_string()],
             values: words.iter().map(|words| u32::from(words.contains(&word))).collect(),

@@ -9,6 +9,7 @@ use super::read::SplitRows;
 use super::table::Table;
 use crate::manifest::SplitName;
 use crate::row_place::{RowPlace, RowPlaces};
+use crate::table::Cell;
 
 /// The files of a dataset.
 pub(crate) type Files = Arc<[SourceFile]>;
@@ -20,6 +21,8 @@ pub(crate) struct SourceFile {
     /// Where it is; none where it comes with the program.
     path: Option<PathBuf>,
     places: RowPlaces,
+    /// The names of the images that its rows name; empty where they name none.
+    images: Vec<String>,
 }
 
 /// The file and the row in it of each row of a split.
@@ -39,18 +42,28 @@ pub struct Source<'a> {
     pub file: &'a str,
     /// Where the row stands in it.
     pub place: RowPlace,
+    /// The image that it names, where images are files of their own.
+    pub image: Option<&'a str>,
 }
 
 impl fmt::Display for Source<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}", self.file, self.place)
+        if let Some(image) = self.image {
+            write!(f, "{image} (")?;
+        }
+        write!(f, "{}, {}{}", self.file, self.place, if self.image.is_some() { ")" } else { "" })
     }
 }
 
 impl SplitRows {
-    /// The files, before their tables are read for their texts.
-    pub(crate) fn files(&self) -> Files {
+    /// The files, before their tables are read for their texts; `images` is the column that images are in, or their names.
+    pub(crate) fn files(&self, images: Option<&str>) -> Files {
+        let names = |table: &Table| {
+            let column = images.filter(|column| table.with_images(column).is_none())?;
+            Some(table.cells(column).ok()?.iter().map(Cell::text).collect())
+        };
         let file = |table: &Table| SourceFile {
+            images: names(table).unwrap_or_default(),
             name: table.name().to_string(),
             path: table.path().map(Path::to_path_buf),
             places: table.places(),
@@ -75,7 +88,8 @@ impl Sources {
     pub(crate) fn of(&self, row: u32) -> Option<Source<'_>> {
         let (file, row) = self.place(row)?;
         let file = self.files.get(file as usize)?;
-        Some(Source { file: &file.name, place: file.places.of(row as usize) })
+        let image = file.images.get(row as usize).map(String::as_str);
+        Some(Source { file: &file.name, place: file.places.of(row as usize), image })
     }
 
     /// The file and the row in it of a row of the split.

@@ -1,5 +1,6 @@
 //! The one reader of CSV (RFC 4180) and of values between tabs.
 
+use std::collections::VecDeque;
 use std::io::{self, Chain, ErrorKind, Read};
 
 use csv::ByteRecord;
@@ -20,7 +21,15 @@ impl<R: Read> Records<R> {
     pub(super) fn new(table: R, separator: u8, above: u64) -> Self {
         let mut builder = csv::ReaderBuilder::new();
         builder.has_headers(false).flexible(true).delimiter(separator);
-        let strict = Strict { table: table.chain(BEHIND), separator, line: above + 1, at: At::Start };
+        let strict = Strict {
+            table: table.chain(BEHIND),
+            separator,
+            line: above + 1,
+            at: At::Start,
+            offset: 0,
+            ended: true,
+            feeds: VecDeque::new(),
+        };
         Self { reader: builder.from_reader(strict), above }
     }
 
@@ -35,7 +44,10 @@ impl<R: Read> Records<R> {
             _ => format!("is not CSV as RFC 4180 has it: {error}"),
         })?;
         if let Some(mut at) = record.position().cloned() {
-            at.set_line(at.line() + self.above);
+            // For the reader a record begins with what it passes over: the second of two characters that end a line, empty lines.
+            let end = self.reader.position().byte();
+            let passed = self.reader.get_mut().passed_over(end);
+            at.set_line(at.line() + self.above + passed);
             record.set_position(Some(at));
         }
         Ok(is_there && !at_end(record)?)
@@ -49,6 +61,20 @@ struct Strict<R> {
     separator: u8,
     line: u64,
     at: At,
+    /// Bytes that were read.
+    offset: u64,
+    /// Whether the last of them ended a line.
+    ended: bool,
+    /// Where the line feeds are that end nothing, as far as no record was read from behind them.
+    feeds: VecDeque<u64>,
+}
+
+impl<R> Strict<R> {
+    /// How many line feeds that end nothing are before this byte; they are forgotten.
+    fn passed_over(&mut self, end: u64) -> u64 {
+        let before = self.feeds.iter().take_while(|feed| **feed < end).count();
+        self.feeds.drain(..before).count() as u64
+    }
 }
 
 /// Where in a record a byte is.
@@ -69,6 +95,9 @@ impl<R: Read> Read for Strict<R> {
         let length = self.table.read(buffer)?;
         for byte in buffer.iter().take(length) {
             let ends = *byte == self.separator || matches!(byte, b'\n' | b'\r');
+            if *byte == b'\n' && self.at == At::Start && self.ended {
+                self.feeds.push_back(self.offset);
+            }
             self.at = match self.at {
                 At::Start if *byte == b'"' => At::Quoted(self.line),
                 At::Start | At::Plain if ends => At::Start,
@@ -89,6 +118,8 @@ impl<R: Read> Read for Strict<R> {
                 }
             };
             self.line += u64::from(*byte == b'\n');
+            self.ended = self.at == At::Start && *byte != self.separator;
+            self.offset += 1;
         }
         Ok(length)
     }

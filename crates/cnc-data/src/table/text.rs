@@ -282,7 +282,7 @@ fn leading_count(body: &[u8]) -> (Option<usize>, &[u8]) {
 
 /// The records of a text, without empty lines.
 enum Lines<'a> {
-    Separated(Records<&'a [u8]>),
+    Separated(Box<Records<&'a [u8]>>),
     Spaced { rest: &'a [u8], line: u64 },
 }
 
@@ -295,10 +295,10 @@ impl<'a> Lines<'a> {
         let (line, below) = start.split_at(end);
         match form(line, wanted) {
             Form { separator: Some(separator), is_said: true } => {
-                Self::Separated(Records::new(below, separator, above + 1))
+                Self::Separated(Box::new(Records::new(below, separator, above + 1)))
             }
             Form { separator: Some(separator), is_said: false } => {
-                Self::Separated(Records::new(start, separator, above))
+                Self::Separated(Box::new(Records::new(start, separator, above)))
             }
             Form { separator: None, .. } => Self::Spaced { rest: start, line: above },
         }
@@ -462,6 +462,17 @@ mod tests {
     fn a_doubled_column_is_an_error_only_where_it_is_needed() {
         assert!(refusal("image,y,y\na.jpg,0,1\n").contains("two columns `y`"));
         open("image,y,x,x\na.jpg,0,1,1\n", &["image", "y"]).unwrap();
+    }
+
+    #[test]
+    fn lines_are_counted_alike_whatever_ends_them() {
+        for end in ["\n", "\r\n"] {
+            let lines = ["image,y", "a.jpg,0", "", "\"b", "b.jpg\",1", "c.jpg,", "d.jpg,1"].join(end);
+            let message = refusal(lines.as_bytes());
+            assert!(message.contains("line 6: column `y`: is empty"), "{end:?}: {message}");
+            let table = open(lines.replace("c.jpg,", "c.jpg,1").as_bytes(), &["image", "y"]).unwrap();
+            assert_eq!(table.lines, [2, 4, 6, 7], "{end:?}");
+        }
     }
 
     #[test]

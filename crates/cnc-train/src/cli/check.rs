@@ -124,9 +124,10 @@ fn equal(dataset: &Dataset, found: &[Duplicate]) -> Vec<String> {
     let warning = |of_split: &[Duplicate]| {
         let Duplicate { sample, of } = of_split.first()?;
         Some(format!(
-            "{} {} samples are equal to samples of another split, for example {} to {}",
+            "{} {} {} equal to one of another split, for example {} to {}",
             of_split.len(),
             sample.0,
+            if of_split.len() == 1 { "sample is" } else { "samples are" },
             place(dataset, *sample),
             place(dataset, *of)
         ))
@@ -156,8 +157,8 @@ fn near(dataset: &Dataset, found: &[Duplicate]) -> Vec<String> {
 fn contradicting(dataset: &Dataset, found: &[Duplicate]) -> Option<String> {
     let Duplicate { sample, of } = found.first()?;
     Some(format!(
-        "{} samples are equal to an earlier one and have another class, for example {} and {}: one of the two is wrong",
-        found.len(),
+        "{} equal to an earlier one with another class, for example {} and {}: one of the two is wrong",
+        if found.len() == 1 { "1 sample is".to_owned() } else { format!("{} samples are", found.len()) },
         place(dataset, *sample),
         place(dataset, *of)
     ))

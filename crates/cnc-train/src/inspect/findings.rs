@@ -7,6 +7,8 @@ use cnc_data::properties::{self, Origin, Values};
 use cnc_data::{Dataset, Manifest, SplitName};
 use serde::Serialize;
 
+/// The origin of words.
+const WORD: &str = "word";
 /// Contrasts that are kept of a property.
 const KEPT: usize = 5;
 
@@ -15,11 +17,11 @@ const KEPT: usize = 5;
 pub(crate) struct Described {
     /// The property.
     pub(crate) property: String,
-    /// `attribute`, `column` or `input`.
+    /// `attribute`, `column`, `input` or `word`.
     pub(crate) origin: &'static str,
     /// How strongly errors come with it.
     pub(crate) association: Association,
-    /// p in the half where it was looked for (Holm over all properties).
+    /// p in the half where it was looked for (Holm over all properties, words apart).
     pub(crate) found: f64,
     /// p in the other half (Holm over what was found); none where it was not found.
     pub(crate) tested: Option<f64>,
@@ -71,10 +73,27 @@ pub(crate) fn described(
         let properties::Property { name, origin, values, .. } = property;
         let origin = match origin {
             Origin::Column => "column",
+            Origin::Word => WORD,
             _ => "input",
         };
         all.push((name, origin, values));
     }
+    // Words are many, and ask another question: they do not take from the others what a correction leaves.
+    let (words, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, origin, _)| *origin == WORD);
+    let mut found = looked_at(dataset, of.labels(), wrong, &others, seeds.purpose("halves"))?;
+    found.extend(looked_at(dataset, of.labels(), wrong, &words, seeds.purpose("halves of words"))?);
+    found.sort_by_key(|finding| !finding.is_confirmed);
+    Ok(found)
+}
+
+/// Look for what errors go with among some properties, each with its name and origin.
+fn looked_at(
+    dataset: &Dataset,
+    labels: &[u32],
+    wrong: &[bool],
+    all: &[(String, &'static str, Values)],
+    seeds: Seeds,
+) -> Result<Vec<Described>> {
     let taken: Vec<Property<'_>> = all
         .iter()
         .filter_map(|(_, _, values)| match values {
@@ -83,7 +102,7 @@ pub(crate) fn described(
             _ => None,
         })
         .collect();
-    let findings = find(wrong, of.labels(), &taken, &mut seeds.purpose("halves").generator())?;
+    let findings = find(wrong, labels, &taken, &mut seeds.generator())?;
     let in_words = |finding: Finding| {
         let (name, origin, values) = all.get(finding.property)?;
         let contrasts = finding.contrasts.iter().take(KEPT).map(|contrast| sides(dataset, values, contrast)).collect();

@@ -11,7 +11,7 @@ use anyhow::Result;
 use candle_core::{D, DType, Device, Tensor};
 use cnc_base::seeds::Seeds;
 use cnc_core::evaluation::calibration::BINS;
-use cnc_core::evaluation::{Calibration, label_issues};
+use cnc_core::evaluation::{Calibration, LabelIssue, label_issues};
 use cnc_data::{Dataset, Manifest, Split, SplitName};
 use cnc_models::{Mode, Model};
 use cnc_nn::no_grad;
@@ -45,7 +45,8 @@ pub(crate) struct Inspection {
     pub(crate) calibration: Calibration,
     /// What errors go with, the confirmed first.
     pub(crate) findings: Vec<Described>,
-    /// The samples of which the model prefers another class than their label, the surest first; none of training, whose labels the
+    /// The samples of which the model prefers another class than their label, those first where it is as sure as it usually is of
+    /// that class, then the surest; none of training, whose labels the
     /// model has seen.
     pub(crate) labels: Vec<DoubtfulLabel>,
     /// The wrong answers, the surest first.
@@ -191,7 +192,9 @@ fn doubtful(
         probabilities.extend(of_rows.flatten_all()?.to_vec1::<f32>()?);
     }
     let issues = label_issues(&probabilities, split.labels(), dataset.classes.len())?;
-    let described = issues.into_iter().map(|issue| DoubtfulLabel {
+    let (confident, others): (Vec<LabelIssue>, Vec<LabelIssue>) =
+        issues.into_iter().partition(|issue| issue.is_confident);
+    let described = confident.into_iter().chain(others).map(|issue| DoubtfulLabel {
         row: issue.row,
         sample: sample(split, issue.row),
         label: class_name(dataset, issue.label),

@@ -95,7 +95,7 @@ fn advice(inspection: &Inspection, confirmed: &[&Described]) -> Vec<String> {
         {
             let which = if difference > 0.0 { "with" } else { "without" };
             advice.push(format!(
-                "collect training samples of `{}` {which} {} ({}): the model errs there, and has likely seen few of them",
+                "collect training samples of `{}` {which} {} ({}): the model errs there",
                 sides.class, sides.value, finding.property
             ));
         }

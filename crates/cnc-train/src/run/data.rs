@@ -44,7 +44,7 @@ pub(crate) fn open(
     options.max_pixels = settings.max_pixels.unwrap_or(options.max_pixels);
     let dataset = Dataset::open(&manifest, &options)?;
     for note in &dataset.notes {
-        say(format!("note: {note}"));
+        say(if note.starts_with("warning: ") { note.clone() } else { format!("note: {note}") });
     }
     if !dataset.skipped.is_empty() {
         say(format!("warning: {} rows were left out because their images cannot be read", dataset.skipped.len()));
