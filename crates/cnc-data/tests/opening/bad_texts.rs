@@ -109,6 +109,32 @@ fn a_vocabulary_that_the_model_does_not_embed_is_refused() {
     wants(&comments.open_with(&options()).unwrap_err().to_string(), &["config.json", "is not the configuration"]);
 }
 
+/// A tokenizer of byte pairs, with two tokens besides those that begin and end a text.
+const BYTE_PAIRS: &str = r###"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+    "pre_tokenizer": {"type": "Whitespace"}, "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 1], "cls": ["[CLS]", 0]},
+    "decoder": null, "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+    "end_of_word_suffix": null, "fuse_unk": false, "vocab": {"[CLS]": 0, "[SEP]": 1, "a": 2, "b": 3}, "merges": []}}"###;
+
+#[test]
+fn a_tokenizer_of_another_model_is_doubted_and_one_of_another_kind_refused_for_bert() {
+    let comments = Comments::new(&["a,train,0,,", "b,train,1,,", "a,val,0,,", "a,test,1,,"]);
+    let model = tempfile::tempdir().unwrap();
+    let open = |tokens: &str, config: &str| {
+        std::fs::write(model.path().join("tokenizer.json"), tokens).unwrap();
+        std::fs::write(model.path().join("config.json"), config).unwrap();
+        comments.open_with(&OpenOptions { tokenizer: Some(model.path().to_path_buf()), ..comments.options() })
+    };
+    let of_bert = |size: usize| format!(r#"{{"model_type": "bert", "vocab_size": {size}}}"#);
+    let own = std::fs::read_to_string(tokenizer("tokenizer.json")).unwrap();
+    let notes = open(&own, &of_bert(60_000)).unwrap().notes.join("\n");
+    wants(&notes, &["warning: ", "(WordPiece), and the model embeds 60000", "does it belong to this model?"]);
+    let refusal = open(BYTE_PAIRS, &of_bert(30_522)).unwrap_err().to_string();
+    wants(&refusal, &["tokenizer.json", "has 4 tokens (BPE)", "belongs to another model", "WordPiece"]);
+    // Checkpoints are padded to round sizes.
+    let notes = open(BYTE_PAIRS, &of_bert(64)).unwrap().notes.join("\n");
+    assert!(!notes.contains("does it belong"), "{notes}");
+}
+
 #[test]
 fn a_tokenizer_that_is_missing_or_damaged_is_named() {
     let comments = Comments::new(&["a,train,0,,"]);
