@@ -12,6 +12,21 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+/// A run of both stages of CNC that takes seconds, into the folder `run`.
+pub const SHORT_RUN: &[&str] = &[
+    "digits",
+    "--limit",
+    "400",
+    "--out",
+    "run",
+    "--set",
+    "stage1.epochs=2",
+    "--set",
+    "steps=12",
+    "--set",
+    "evaluate_every=3",
+];
+
 /// A fresh folder to run the binaries in; it is removed at the end of the test.
 pub struct Workbench {
     folder: TempDir,

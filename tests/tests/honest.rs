@@ -1,6 +1,6 @@
 //! What would give a result that is not what it says is refused before anything trains, or said beside the result.
 
-use cnc_tests::Workbench;
+use cnc_tests::{SHORT_RUN, Workbench};
 
 /// A few drawn birds, with their groups and without them (`classes.toml`).
 fn birds() -> Workbench {
@@ -239,20 +239,7 @@ fn a_step_size_of_group_dro_that_is_too_large_is_named() {
 #[test]
 fn the_checkpoints_that_other_rules_would_have_chosen_are_kept_and_can_be_used() {
     let bench = Workbench::new();
-    let run = [
-        "digits",
-        "--limit",
-        "400",
-        "--out",
-        "run",
-        "--set",
-        "stage1.epochs=2",
-        "--set",
-        "steps=12",
-        "--set",
-        "evaluate_every=3",
-    ];
-    let _ = bench.run(&run).success();
+    let _ = bench.run(SHORT_RUN).success();
     let results = bench.json("run/results.json");
     let stages = results["stages"].as_array().unwrap();
     assert!(stages[0]["alternatives"].is_null(), "the plain model is taken as it is after its last step");

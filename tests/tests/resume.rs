@@ -4,23 +4,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cnc_tests::traces::{Traces, check_whole, unfinished};
-use cnc_tests::{Outcome, Workbench};
+use cnc_tests::{Outcome, SHORT_RUN as RUN, Workbench};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-const RUN: &[&str] = &[
-    "digits",
-    "--limit",
-    "400",
-    "--out",
-    "run",
-    "--set",
-    "stage1.epochs=2",
-    "--set",
-    "steps=12",
-    "--set",
-    "evaluate_every=3",
-];
 
 fn traces(bench: &Workbench) -> Traces {
     Traces::of(&bench.file("run"))

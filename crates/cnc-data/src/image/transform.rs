@@ -54,6 +54,24 @@ pub enum RandomView {
     },
 }
 
+impl RandomView {
+    /// A key of a resized crop whose value no image has, and what it must be.
+    ///
+    /// # Errors
+    /// The name of the key, and what is expected of it.
+    pub fn check(&self) -> Result<(), (&'static str, &'static str)> {
+        let Self::ResizedCrop { scale, ratio } = self else { return Ok(()) };
+        let ordered = |[low, high]: [f64; 2]| low > 0.0 && low <= high && high.is_finite();
+        if !ordered(*scale) || scale.iter().any(|share| *share > 1.0) {
+            return Err(("scale", "two shares of the area, between 0 and 1, the smaller first"));
+        }
+        if !ordered(*ratio) {
+            return Err(("ratio", "two positive numbers, the smaller first"));
+        }
+        Ok(())
+    }
+}
+
 /// Larger sides are a typing mistake: 4096 x 4096 x 3 bytes are 48 MiB an image.
 const MAX_SIDE: u32 = 4096;
 

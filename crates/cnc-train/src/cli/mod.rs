@@ -14,6 +14,7 @@ mod evaluate;
 mod init;
 mod inspect;
 mod methods;
+mod on_split;
 mod predict;
 mod progress;
 mod report;

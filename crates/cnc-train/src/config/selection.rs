@@ -5,7 +5,7 @@ use cnc_data::Dataset;
 use serde::{Deserialize, Serialize};
 
 /// The metric on the validation split that the reported checkpoint maximises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Selection {
     /// Accuracy of the worst group: the rule of the papers. Uses group labels of the validation split.

@@ -127,23 +127,11 @@ pub(crate) enum ViewPart {
 impl ViewSettings {
     /// Refuse values that no image has; `prefix` is where the settings stand, for the message.
     pub(crate) fn check(&self, prefix: &str) -> Result<(), UsageError> {
-        let ordered = |[low, high]: [f64; 2]| low > 0.0 && low <= high && high.is_finite();
-        if !ordered(self.scale) || self.scale[1] > 1.0 {
-            let found = format!("{:?}", self.scale);
-            return Err(invalid(
-                &format!("{prefix}scale"),
-                found,
-                "two shares of the area, above 0 and at most 1, the smaller first",
-            ));
-        }
-        if !ordered(self.ratio) {
-            return Err(invalid(
-                &format!("{prefix}ratio"),
-                format!("{:?}", self.ratio),
-                "two numbers above 0, the smaller first",
-            ));
-        }
-        Ok(())
+        let Self { scale, ratio, .. } = *self;
+        RandomView::ResizedCrop { scale, ratio }.check().map_err(|(key, expected)| {
+            let found = if key == "scale" { scale } else { ratio };
+            invalid(&format!("{prefix}{key}"), format!("{found:?}"), expected)
+        })
     }
 
     /// The views of a batch that is drawn from this seed.

@@ -17,7 +17,6 @@ use super::errors::{answers_on_training, training_errors};
 use super::group_dro::{GroupDroSettings, on_groups};
 use super::{GroupLabels, Method, MethodInfo};
 use crate::config::recipe::checked;
-use crate::config::selection::Selection;
 use crate::config::settings::TrainingSettings;
 use crate::training::beside::Beside;
 use crate::training::evaluate::{View, predict};
@@ -95,9 +94,7 @@ impl Method for XrmSettings {
         training_errors(trainer, &mut twins.result, &counted);
         let wrong: Vec<bool> = counted.iter().zip(train.labels()).map(|(counted, label)| counted != label).collect();
         let groups = environment_groups(train.labels(), &wrong)?;
-        if trainer.selection == Selection::WorstSlice {
-            self.slice_validation(trainer, &twins, &*objective.second.model)?;
-        }
+        self.slice_validation(trainer, &twins, &*objective.second.model)?;
         let count = 2 * trainer.dataset.classes.len();
         let trained = on_groups(trainer, &self.dro, ("xrm", "XRM"), groups, count)?;
         Ok(vec![twins, trained])

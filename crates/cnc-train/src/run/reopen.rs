@@ -32,6 +32,10 @@ pub(crate) fn reopen(run: &FinishedRun, folder: Option<&Path>, listener: &Listen
         // The run has a copy of the tokenizer.
         config.data.tokenizer = Some(run.folder().to_owned());
     }
+    let manifest = match config.data.folder.take() {
+        Some(folder) => manifest.in_folder(&folder)?,
+        None => manifest,
+    };
     let dataset = data::open(&config.data, manifest.clone(), config.limit, config.seed, false, listener)?;
     for (split, rows) in config.on(&dataset).rows {
         if let Some(then) = config.rows.get(&split).filter(|then| **then != rows) {
@@ -39,10 +43,6 @@ pub(crate) fn reopen(run: &FinishedRun, folder: Option<&Path>, listener: &Listen
             listener(&Event::Note(&warning));
         }
     }
-    let manifest = match &config.data.folder {
-        Some(folder) => manifest.in_folder(folder)?,
-        None => manifest,
-    };
     Ok(Reopened { manifest, dataset })
 }
 

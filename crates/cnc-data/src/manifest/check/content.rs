@@ -61,17 +61,9 @@ fn random_view(raw: &raw::Transform) -> Result<RandomView, Fault> {
             // torchvision's defaults of RandomResizedCrop.
             let scale = raw.scale.unwrap_or([0.08, 1.0]);
             let ratio = raw.ratio.unwrap_or([0.75, 4.0 / 3.0]);
-            let ordered = |[low, high]: [f64; 2]| low > 0.0 && low <= high && high.is_finite();
-            if !ordered(scale) || scale.iter().any(|share| *share > 1.0) {
-                return Err(fault(
-                    "transform.scale",
-                    "must be two shares of the area, between 0 and 1, the smaller first",
-                ));
-            }
-            if !ordered(ratio) {
-                return Err(fault("transform.ratio", "must be two positive numbers, the smaller first"));
-            }
-            Ok(RandomView::ResizedCrop { scale, ratio })
+            let view = RandomView::ResizedCrop { scale, ratio };
+            view.check().map_err(|(key, expected)| fault(format!("transform.{key}"), format!("must be {expected}")))?;
+            Ok(view)
         }
     }
 }
